@@ -1,0 +1,44 @@
+//! `learnc clean`: finishes what a killed learnc could not undo.
+//!
+//! Containers that still run are left alone, and so are created ones: somebody may yet start them.
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::narration::{Narration, Usually};
+use crate::error::Result;
+use crate::lifecycle::{Status, all};
+use crate::perform::journal::lock;
+use crate::perform::parent::{self, Watch};
+
+#[derive(Debug, Args)]
+pub struct Clean {
+    #[command(flatten)]
+    pub narration: Narration,
+}
+
+impl Clean {
+    pub fn perform(&self, context: &Context) -> Result<i32> {
+        let observers = self.narration.observers(Usually::Silent)?;
+        let watch = Watch { observer: observers.any(), stepper: None };
+        let mut removed = 0;
+        for container in all(&context.state_root)? {
+            let alone = lock(&container.dir)?;
+            match container.status() {
+                Status::Running | Status::Created => {
+                    println!("{} is {}: left alone", container.id(), container.status());
+                }
+                Status::Stopped | Status::Creating => {
+                    parent::delete(&container.dir, watch)?;
+                    println!("{}: removed what was left", container.id());
+                    removed += 1;
+                }
+            }
+            drop(alone);
+        }
+        if removed == 0 {
+            println!("nothing to clean in {}", context.state_root.display());
+        }
+        Ok(0)
+    }
+}

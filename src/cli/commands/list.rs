@@ -1,0 +1,62 @@
+//! `learnc list`: the containers of this state root.
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::error::Result;
+use crate::lifecycle::{Status, all, oci_state};
+
+#[derive(Debug, Args)]
+pub struct List {
+    /// table or json
+    #[arg(short, long, default_value = "table", value_parser = ["table", "json"])]
+    pub format: String,
+    /// Only the ids
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+impl List {
+    pub fn perform(&self, context: &Context) -> Result<i32> {
+        let containers = all(&context.state_root)?;
+        if self.quiet {
+            containers.iter().for_each(|c| println!("{}", c.id()));
+            return Ok(0);
+        }
+        if self.format == "json" {
+            let states: Vec<_> = containers.iter().filter_map(|c| oci_state(c).ok()).collect();
+            println!("{}", serde_json::to_string(&states)?);
+            return Ok(0);
+        }
+        let mut rows =
+            vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(String::from)];
+        for container in &containers {
+            let status = container.status();
+            let record = container.record.clone().unwrap_or_default();
+            let pid = if status == Status::Stopped { 0 } else { record.pid };
+            let bundle = record.bundle.display().to_string();
+            rows.push([
+                container.id(),
+                pid.to_string(),
+                status.to_string(),
+                bundle,
+                record.created,
+                record.owner,
+            ]);
+        }
+        print_table(&rows);
+        Ok(0)
+    }
+}
+
+fn print_table<const N: usize>(rows: &[[String; N]]) {
+    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    for row in rows {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{:<width$}", crate::args::plain(cell)));
+        println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
+    }
+}

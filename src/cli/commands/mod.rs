@@ -1,0 +1,11 @@
+//! One verb, one short file.
+
+pub mod clean;
+pub mod create;
+pub mod delete;
+pub mod kill;
+pub mod list;
+pub mod run;
+pub mod spec;
+pub mod start;
+pub mod state;

@@ -1,0 +1,144 @@
+//! What can go wrong, in two kinds.
+//!
+//! Something *you can fix* is told with the fix. Something *the kernel refused* is told as the call
+//! that was refused, with its arguments and the kernel's word, which is the very sentence that the
+//! narration shows. A diagnosis, where evidence for one can be read from the machine, comes on top.
+//!
+//! One type for the whole crate: an error made inside the container travels to the runtime whole
+//! (it is serialisable), with the step it belongs to.
+
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::args::Args;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why something did not work. Boxed, since every `Result` in the crate carries room for one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Error(Box<Trouble>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub kind: Kind,
+    /// What was being done, outermost first: `mounts[3].destination`.
+    #[serde(default)]
+    pub context: Vec<String>,
+    /// What the machine shows about the cause, where something was found.
+    #[serde(default)]
+    pub diagnosis: Option<String>,
+    /// The smallest thing to do about it, as a command or a sentence.
+    #[serde(default)]
+    pub remedy: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Something in the arguments, the config or the machine's set-up, said in one sentence.
+    Yours(String),
+    /// A call and the kernel's answer to it.
+    Refused { name: String, args: Args, errno: i32 },
+}
+
+impl Error {
+    /// Something that the person who reads it can fix.
+    pub fn yours(what: impl Into<String>) -> Error {
+        Error::new(Kind::Yours(what.into()))
+    }
+
+    /// The kernel said no.
+    pub fn refused(name: &str, args: Args, errno: Errno) -> Error {
+        Error::new(Kind::Refused { name: name.into(), args, errno: errno as i32 })
+    }
+
+    fn new(kind: Kind) -> Error {
+        Error(Box::new(Trouble { kind, context: vec![], diagnosis: None, remedy: None }))
+    }
+
+    /// Says where: `.at("mounts[3]")`.
+    pub fn at(mut self, place: impl Into<String>) -> Error {
+        self.context.insert(0, place.into());
+        self
+    }
+
+    pub fn because(mut self, evidence: impl Into<String>) -> Error {
+        self.diagnosis.get_or_insert(evidence.into());
+        self
+    }
+
+    pub fn try_this(mut self, remedy: impl Into<String>) -> Error {
+        self.remedy.get_or_insert(remedy.into());
+        self
+    }
+
+    /// The kernel's answer, where it was the kernel who refused.
+    pub fn errno(&self) -> Option<Errno> {
+        match self.kind {
+            Kind::Refused { errno, .. } => Some(Errno::from_raw(errno)),
+            Kind::Yours(_) => None,
+        }
+    }
+
+    /// The refused call's name: `mount`.
+    pub fn call(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Refused { name, .. } => Some(name),
+            Kind::Yours(_) => None,
+        }
+    }
+}
+
+impl std::ops::Deref for Error {
+    type Target = Trouble;
+    fn deref(&self) -> &Trouble {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut Trouble {
+        &mut self.0
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for place in &self.context {
+            write!(f, "{}: ", crate::args::plain(place))?;
+        }
+        match &self.kind {
+            Kind::Yours(what) => f.write_str(&crate::args::plain(what)),
+            Kind::Refused { name, args, errno } => {
+                let errno = Errno::from_raw(*errno);
+                write!(f, "{name}({}) = {errno:?} ({})", args.to_text(), errno.desc())
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<serde_json::Error> for Error {
+    fn from(e: serde_json::Error) -> Error {
+        Error::yours(e.to_string())
+    }
+}
+
+impl From<std::io::Error> for Error {
+    fn from(e: std::io::Error) -> Error {
+        Error::yours(e.to_string())
+    }
+}
+
+/// Names the file in errors of the standard library, which does not.
+pub trait Named<T> {
+    fn named(self, path: impl AsRef<std::path::Path>) -> Result<T>;
+}
+
+impl<T> Named<T> for std::io::Result<T> {
+    fn named(self, path: impl AsRef<std::path::Path>) -> Result<T> {
+        self.map_err(|e| Error::from(e).at(path.as_ref().display().to_string()))
+    }
+}

@@ -1,0 +1,103 @@
+//! What this machine is, read before the plan and only read.
+//!
+//! A plain, serialisable value: so a test plans for a machine it does not run on
+//! (`fixtures/facts/*.json`), and `learnc doctor` is a view of the same value. [`read`] looks at what
+//! a plan needs; [`whole`] adds what only a person asks for.
+
+mod cgroups;
+mod machine;
+
+use serde::{Deserialize, Serialize};
+
+pub use cgroups::{Cgroups, Hierarchy, Level, Unified};
+pub use machine::Machine;
+
+use crate::parts::capabilities::{CapSet, status_set};
+use crate::sys::look;
+
+/// Everything a plan must know of the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Facts {
+    /// Effective ids of this process.
+    pub uid: u32,
+    pub gid: u32,
+    /// The login name, for /etc/subuid.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// Effective and bounding capabilities, as the kernel's masks.
+    #[serde(default)]
+    pub effective: u64,
+    #[serde(default)]
+    pub bounding: u64,
+    /// The highest capability number that the kernel knows.
+    #[serde(default)]
+    pub last_capability: u32,
+    #[serde(default)]
+    pub cgroups: Cgroups,
+    /// Ranges of /etc/subuid and /etc/subgid for this user: start and count.
+    #[serde(default)]
+    pub subuids: Vec<(u32, u32)>,
+    #[serde(default)]
+    pub subgids: Vec<(u32, u32)>,
+    /// Where newuidmap and newgidmap are, if both are there.
+    #[serde(default)]
+    pub idmap_helpers: Option<(String, String)>,
+    /// What only doctor asks for.
+    #[serde(default)]
+    pub machine: Option<Machine>,
+}
+
+impl Facts {
+    /// Root of the first user namespace, or of one in which a runtime may work as if it were.
+    pub fn is_root(&self) -> bool {
+        self.uid == 0 && self.effective_set().contains(CapSet::CAP_SYS_ADMIN)
+    }
+
+    pub fn effective_set(&self) -> CapSet {
+        CapSet::from_bits_truncate(self.effective)
+    }
+
+    pub fn bounding_set(&self) -> CapSet {
+        CapSet::from_bits_truncate(self.bounding)
+    }
+
+    /// What root of a new user namespace has: everything the kernel knows.
+    pub fn every_capability(&self) -> CapSet {
+        let count = self.last_capability + 1;
+        CapSet::from_bits_truncate(u64::MAX.checked_shr(64 - count).unwrap_or(0))
+    }
+}
+
+/// What a plan needs. Some ten small files; unprivileged users' ranges only when they matter.
+pub fn read() -> Facts {
+    let (uid, gid) = look::ids();
+    let status = look::read_if_there("/proc/self/status").unwrap_or_default();
+    let mask = |field| status_set(&status, field).map_or(0, |set| set.bits());
+    let last = look::read_if_there("/proc/sys/kernel/cap_last_cap");
+    let mut facts = Facts {
+        uid,
+        gid,
+        effective: mask("CapEff"),
+        bounding: mask("CapBnd"),
+        last_capability: last.and_then(|n| n.trim().parse().ok()).unwrap_or(40),
+        cgroups: cgroups::read(),
+        ..Facts::default()
+    };
+    if uid != 0 {
+        facts.user = machine::login_name(uid);
+        facts.subuids = machine::ranges("/etc/subuid", uid, facts.user.as_deref());
+        facts.subgids = machine::ranges("/etc/subgid", uid, facts.user.as_deref());
+        facts.idmap_helpers = machine::in_path("newuidmap").zip(machine::in_path("newgidmap"));
+    }
+    facts
+}
+
+/// What doctor shows besides.
+pub fn whole() -> Facts {
+    Facts { machine: Some(machine::read()), ..read() }
+}
+
+/// The name of this process's effective user.
+pub fn login_name() -> Option<String> {
+    machine::login_name(look::ids().0)
+}

@@ -1,0 +1,289 @@
+//! The container's cgroup: made, limited, joined, before the first instruction of the program.
+//!
+//! cgroups(7), clone3(2) CLONE_INTO_CGROUP; OCI `linux.cgroupsPath`, `linux.resources`. Limits are
+//! written while the cgroup is empty, so there is no moment in which the program runs without them.
+//! On v2 the container is born inside (CLONE_INTO_CGROUP); on v1 the runtime writes its pid into
+//! `cgroup.procs` of each tree while it waits.
+//!
+//! Where things go is decided in [`crate::cgroup::place`], what is written in `cgroup::v1` and
+//! `cgroup::v2`; here it is done.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use oci_spec::runtime::{Linux, LinuxDeviceCgroup, LinuxDeviceType};
+
+use crate::cgroup::place::{Branch, Place, Tree, place};
+use crate::cgroup::{Setting, devices, v1, v2};
+use crate::error::{Error, Result};
+use crate::event::Asked;
+use crate::facts::Facts;
+use crate::perform::journal::{Journal, Undo};
+use crate::plan::step::{Act, Step, config, default};
+use crate::sys::{
+    At, BpfProgAttach, BpfProgLoad, Fd, Kernel, Mkdirat, Openat, Pid, Write, look, write_file,
+};
+
+/// What one step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cgroup {
+    /// Makes the directories and hands controllers down.
+    Make { make: Vec<PathBuf>, enable: Vec<(PathBuf, String)>, hold: Option<PathBuf> },
+    /// Writes files in the container's cgroup: all that one field of the config asks for.
+    Limit { writes: Vec<(PathBuf, String)> },
+    /// v2: loads the device rules as a program and attaches it to the cgroup.
+    DeviceRules { dir: PathBuf, rules: Vec<devices::Rule> },
+    /// v1: puts the container's first process into each tree.
+    Join { procs: Vec<PathBuf> },
+}
+
+/// The steps and what they leave behind.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Cgroups {
+    /// Before the clone.
+    pub before: Vec<Step>,
+    /// After it: v1's joining.
+    pub after: Vec<Step>,
+    /// The container is born in its cgroup.
+    pub into: bool,
+    pub warnings: Vec<String>,
+    /// Directories of the container's cgroup; of each tree on v1.
+    pub dirs: Vec<PathBuf>,
+    /// v1: the trees in which it has one, as a name and what mount(2) calls it.
+    pub trees: Vec<(String, String)>,
+}
+
+/// Plans the cgroup of a container.
+pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str) -> Result<Cgroups> {
+    let resources = linux.and_then(|l| l.resources().clone()).unwrap_or_default();
+    let mut resources = resources;
+    let rules = resources.devices().clone().filter(|rules| !rules.is_empty());
+    let rules = rules.map(|rules| [rules, default_rules()].concat());
+    resources.set_devices(rules.clone());
+    let is_v2 = facts.cgroups.is_v2();
+    let settings = if is_v2 { v2::settings(&resources)? } else { v1::settings(&resources)? };
+    let mut needed: Vec<&str> = settings.iter().map(|s| s.controller).collect();
+    needed.dedup();
+    let path = linux.and_then(|l| l.cgroups_path().clone());
+    let asked = match &path {
+        Some(_) => config("linux.cgroupsPath"),
+        None => default("a cgroup of its own, to count, limit and end it by"),
+    };
+    match place(&facts.cgroups, path.as_deref(), id, &needed)? {
+        Place::None(why) => without(&settings, rules.is_some(), why),
+        Place::V1(trees) => Ok(plan_v1(trees, settings, asked)),
+        Place::V2(branch) => plan_v2(branch, settings, rules, facts, asked),
+    }
+}
+
+/// No cgroup: fatal only for limits that somebody asked for. Device rules alone do not count:
+/// without root the kernel's own permissions on the nodes are what there is.
+fn without(settings: &[Setting], rules: bool, why: String) -> Result<Cgroups> {
+    let limit = settings.iter().find(|s| s.controller != "devices");
+    if let Some(setting) = limit {
+        return Err(Error::yours("this limit needs a cgroup that learnc may write to")
+            .at(setting.field)
+            .because(why)
+            .try_this("systemd-run --user --scope -p Delegate=yes learnc …  (or run as root)"));
+    }
+    let rules =
+        if rules { " The device rules of linux.resources.devices are left out." } else { "" };
+    let text = format!("No cgroup of its own: {why}.{rules}");
+    Ok(Cgroups { warnings: vec![text], ..Cgroups::default() })
+}
+
+fn plan_v1(trees: Vec<Tree>, settings: Vec<Setting>, asked: Asked) -> Cgroups {
+    let mut plan = Cgroups::default();
+    let make = trees.iter().flat_map(|t| t.make.clone()).collect();
+    let act = Cgroup::Make { make, enable: vec![], hold: None };
+    plan.before.push(Step::runtime("cgroup", asked.clone(), Act::Cgroup(act)));
+    let dir_of = |controller: &str| {
+        let tree = trees.iter().find(|t| t.controllers.iter().any(|c| c == controller));
+        tree.map(|t| t.dir.clone())
+    };
+    plan.before.extend(limit_steps(&settings, &dir_of));
+    let homeless = settings.iter().filter(|s| dir_of(s.controller).is_none());
+    plan.warnings = homeless.map(|s| missing(s.controller)).collect();
+    plan.warnings.dedup();
+    let procs = trees.iter().map(|t| t.dir.join("cgroup.procs")).collect();
+    let join = Cgroup::Join { procs };
+    plan.after.push(Step::runtime("cgroup_join", asked, Act::Cgroup(join)));
+    plan.trees = trees.iter().map(|t| (t.name.clone(), t.controllers.join(","))).collect();
+    plan.dirs = trees.into_iter().map(|t| t.dir).collect();
+    plan
+}
+
+fn plan_v2(
+    branch: Branch,
+    settings: Vec<Setting>,
+    rules: Option<Vec<LinuxDeviceCgroup>>,
+    facts: &Facts,
+    asked: Asked,
+) -> Result<Cgroups> {
+    if let Some(setting) =
+        settings.iter().find(|s| branch.missing.iter().any(|m| m == s.controller))
+    {
+        return Err(Error::yours(format!(
+            "the controller {} is not to be had",
+            setting.controller
+        ))
+        .at(setting.field)
+        .because("cgroup.controllers of the cgroups above does not list it")
+        .try_this("remove the limit, or have the controller delegated"));
+    }
+    let mut plan = Cgroups { into: true, dirs: vec![branch.dir.clone()], ..Cgroups::default() };
+    let hold = Some(branch.dir.clone());
+    let act = Cgroup::Make { make: branch.make, enable: branch.enable, hold };
+    plan.before.push(Step::runtime("cgroup", asked, Act::Cgroup(act)));
+    plan.before.extend(limit_steps(&settings, &|_| Some(branch.dir.clone())));
+    if let Some(rules) = rules {
+        match facts.is_root() {
+            true => {
+                let (dir, rules) = (branch.dir, devices::read(&rules)?);
+                let act = Act::Cgroup(Cgroup::DeviceRules { dir, rules });
+                let asked = config("linux.resources.devices");
+                plan.before.push(Step::runtime("device_rules", asked, act));
+            }
+            false => plan.warnings.push(
+                "linux.resources.devices is left out: without root the kernel loads no device \
+                 rules. The container has only the devices that are bound into it."
+                    .into(),
+            ),
+        }
+    }
+    Ok(plan)
+}
+
+/// One step for each field of the config, with all the files that it takes.
+fn limit_steps(settings: &[Setting], dir: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<Step> {
+    settings
+        .chunk_by(|a, b| a.field == b.field)
+        .filter_map(|group| {
+            let dir = dir(group[0].controller)?;
+            let writes = group.iter().map(|s| (dir.join(&s.file), s.value.clone())).collect();
+            let act = Act::Cgroup(Cgroup::Limit { writes });
+            let about = match group {
+                [one] => format!("{} {}", one.file, one.value),
+                many => format!("{} rules", many.len()),
+            };
+            Some(Step::runtime("cgroup_limit", config(group[0].field), act).about(about))
+        })
+        .collect()
+}
+
+fn missing(controller: &str) -> String {
+    format!("The cgroup controller {controller} is not mounted here; its limits are left out.")
+}
+
+/// What every container may do with devices once a config restricts them: use the default ones,
+/// terminals included, and make any node (opening it is another rule).
+fn default_rules() -> Vec<LinuxDeviceCgroup> {
+    let any = |kind| rule(kind, None, None, "m");
+    let node = |major, minor| rule(LinuxDeviceType::C, Some(major), minor, "rwm");
+    vec![
+        any(LinuxDeviceType::C),
+        any(LinuxDeviceType::B),
+        node(1, Some(3)),
+        node(1, Some(5)),
+        node(1, Some(7)),
+        node(1, Some(8)),
+        node(1, Some(9)),
+        node(5, Some(0)),
+        node(5, Some(1)),
+        node(5, Some(2)),
+        node(136, None),
+    ]
+}
+
+fn rule(
+    kind: LinuxDeviceType,
+    major: Option<i64>,
+    minor: Option<i64>,
+    access: &str,
+) -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true).set_typ(Some(kind)).set_major(major).set_minor(minor);
+    rule.set_access(Some(access.to_owned()));
+    rule
+}
+
+/// Performs one step. `hold` receives the v2 directory, for the clone.
+pub fn perform(
+    k: &Kernel,
+    what: &Cgroup,
+    pid: Pid,
+    journal: &mut Journal,
+    hold: &mut Option<Fd>,
+) -> Result<()> {
+    match what {
+        Cgroup::Make { make, enable, hold: held } => {
+            for path in make {
+                make_one(k, path, journal)?;
+                let file = path.parent().map(|p| p.join("cgroup.subtree_control"));
+                hand_down(k, enable, file)?;
+            }
+            if let Some(path) = held {
+                let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+                *hold = Some(k.call(Openat { dir: At::CWD, path, flags, mode: 0 })?);
+            }
+            Ok(())
+        }
+        Cgroup::Limit { writes } => write_limits(k, writes),
+        Cgroup::DeviceRules { dir, rules } => {
+            let program = k.call(BpfProgLoad { insns: &devices::program(rules) })?;
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+            let cgroup = k.call(Openat { dir: At::CWD, path: dir, flags, mode: 0 })?;
+            k.call(BpfProgAttach { cgroup: &cgroup, program: &program })
+        }
+        Cgroup::Join { procs } => {
+            procs.iter().try_for_each(|file| write_file(k, At::CWD, file, &pid.0.to_string()))
+        }
+    }
+}
+
+/// A file that takes several values (v1's device rules) is opened once and takes one a write.
+fn write_limits(k: &Kernel, writes: &[(PathBuf, String)]) -> Result<()> {
+    for group in writes.chunk_by(|a, b| a.0 == b.0) {
+        let path = &group[0].0;
+        let file = k.call(Openat { dir: At::CWD, path, flags: OFlag::O_WRONLY, mode: 0 })?;
+        for (_, value) in group {
+            k.call(Write { fd: &file, data: value.as_bytes() })?;
+        }
+    }
+    Ok(())
+}
+
+/// Only what was not there is made, and only what is made will be removed.
+fn make_one(k: &Kernel, path: &std::path::Path, journal: &mut Journal) -> Result<()> {
+    if !look::is_dir(path) {
+        journal.will(Undo::RemoveCgroup(path.to_owned()))?;
+    }
+    let call = Mkdirat { dir: At::CWD, path, mode: 0o755 };
+    k.ask(call, &[Errno::EEXIST]).or_else(super::below::ignore(Errno::EEXIST))
+}
+
+fn hand_down(k: &Kernel, enable: &[(PathBuf, String)], file: Option<PathBuf>) -> Result<()> {
+    match enable.iter().find(|(path, _)| Some(path) == file.as_ref()) {
+        Some((path, words)) => write_file(k, At::CWD, path, words),
+        None => Ok(()),
+    }
+}
+
+pub fn by_hand(what: &Cgroup) -> Vec<String> {
+    let shell = crate::args::shell;
+    match what {
+        Cgroup::Make { make, enable, .. } => {
+            let dirs: Vec<String> = make.iter().map(|d| format!("mkdir {}", shell(d))).collect();
+            let hand = enable.iter().map(|(f, words)| format!("echo '{words}' > {}", shell(f)));
+            dirs.into_iter().chain(hand).collect()
+        }
+        Cgroup::Limit { writes } => {
+            writes.iter().map(|(f, value)| format!("echo '{value}' > {}", shell(f))).collect()
+        }
+        Cgroup::DeviceRules { .. } => vec![],
+        Cgroup::Join { procs } => {
+            procs.iter().map(|f| format!("echo $PID > {}", shell(f))).collect()
+        }
+    }
+}

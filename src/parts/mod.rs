@@ -1,0 +1,38 @@
+//! What a container is made of, one mechanism a file.
+//!
+//! Each file has all of its mechanism: the story, the pure half (`steps`, from the config to
+//! [`Step`](crate::plan::Step)s), the acting half (`perform`, which takes a `&Kernel`), the commands
+//! that do the same by hand, and tests. They are declared here in the order in which a run meets
+//! them.
+
+pub mod state;
+
+pub mod cgroups;
+
+pub mod namespaces;
+
+pub mod idmap;
+
+pub mod process;
+
+pub mod rootfs;
+
+pub mod mounts;
+
+pub mod devices;
+
+pub mod masks;
+
+pub mod identity;
+
+pub mod sysctl;
+
+pub mod limits;
+
+pub mod terminal;
+
+pub mod capabilities;
+
+pub mod user;
+
+pub mod below;

@@ -1,0 +1,206 @@
+//! The program: its session, its directory, what it may gain, and at last execve.
+//!
+//! setsid(2), chdir(2), prctl(2) PR_SET_NO_NEW_PRIVS, close_range(2), execve(2); OCI `process.args`,
+//! `env`, `cwd`, `noNewPrivileges`. Everything so far made the place; here the runtime's own code
+//! leaves it. What is looked up is looked up *inside*: the program is found along the PATH that the
+//! config's `env` gives it, below the container's root.
+//!
+//! Two attacks end here. The working directory is checked after chdir to be inside the root, since
+//! a leaked descriptor of the host could otherwise be entered as `/proc/self/fd/N`
+//! (CVE-2024-21626); and every descriptor but the three standard ones closes at execve.
+
+use std::ffi::CString;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::error::{Error, Result};
+use crate::sys::{At, Chdir, CloseRange, Execve, Kernel, Mkdirat, Prctl, Setsid};
+
+/// What one step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Process {
+    /// A session of its own, so that a terminal can become its controlling terminal and signals to
+    /// the runtime's group do not reach it.
+    Session,
+    /// The directory in which it starts; made if it is missing.
+    Cwd(PathBuf),
+    NoNewPrivileges,
+    /// Everything from this descriptor on closes at execve.
+    CloseFrom(u32),
+    Exec(Program),
+}
+
+/// What is executed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: PathBuf,
+    /// The root filesystem as the host sees it, where a plan that is only shown looks.
+    pub root: PathBuf,
+}
+
+/// Performs one step, but for `Exec`: see [`program`].
+pub fn perform(k: &Kernel, what: &Process) -> Result<()> {
+    match what {
+        Process::Session => k.call(Setsid).map(drop),
+        Process::Cwd(path) => enter(k, path),
+        Process::NoNewPrivileges => k.call(Prctl::SetNoNewPrivs),
+        Process::CloseFrom(first) => k.call(CloseRange { first: *first }),
+        Process::Exec(program) => exec(k, program),
+    }
+}
+
+/// Enters the working directory, makes it where it is missing, and checks that it is inside.
+fn enter(k: &Kernel, path: &Path) -> Result<()> {
+    match k.ask(Chdir { path }, &[Errno::ENOENT]) {
+        Err(e) if e.errno() == Some(Errno::ENOENT) => {
+            make_parents(k, path)?;
+            k.call(Chdir { path })?;
+        }
+        other => other?,
+    }
+    if k.pretends() {
+        return Ok(());
+    }
+    // getcwd(3): a directory that cannot be reached from the root has no name, or one that says so.
+    match std::env::current_dir() {
+        Ok(cwd) if cwd.is_absolute() => Ok(()),
+        _ => Err(Error::yours("the working directory is outside the container's root")
+            .at("process.cwd")
+            .because("it was reached through a descriptor of the host")),
+    }
+}
+
+fn make_parents(k: &Kernel, path: &Path) -> Result<()> {
+    for ancestor in path.ancestors().collect::<Vec<_>>().into_iter().rev().skip(1) {
+        let call = Mkdirat { dir: At::CWD, path: ancestor, mode: 0o755 };
+        k.ask(call, &[Errno::EEXIST]).or_else(super::below::ignore(Errno::EEXIST))?;
+    }
+    Ok(())
+}
+
+/// execve, and if it returns, why.
+fn exec(k: &Kernel, program: &Program) -> Result<()> {
+    let path = find(program, k.pretends())?;
+    let strings = |list: &[String], field: &str| {
+        list.iter()
+            .enumerate()
+            .map(|(i, s)| {
+                let nul = |_| Error::yours("contains a NUL byte").at(format!("{field}[{i}]"));
+                CString::new(s.as_str()).map_err(nul)
+            })
+            .collect::<Result<Vec<_>>>()
+    };
+    let argv = strings(&program.args, "process.args")?;
+    let envp = strings(&program.env, "process.env")?;
+    let call = Execve { path: &path, argv: &argv, envp: &envp };
+    k.call(call).map_err(|e| explain(e, &path))
+}
+
+/// Finds the program as execvp(3) would, but along the PATH of the *container's* environment.
+fn find(program: &Program, pretend: bool) -> Result<PathBuf> {
+    let Some(name) = program.args.first().filter(|name| !name.is_empty()) else {
+        return Err(Error::yours("no program to run").at("process.args"));
+    };
+    if name.contains('/') {
+        return Ok(program.cwd.join(name));
+    }
+    let path = search_path(&program.env);
+    // A plan is shown before the swap of the roots: it looks below the folder that will be `/`.
+    let outside = pretend && program.root.is_dir();
+    let there = |file: &PathBuf| match outside {
+        true => program.root.join(super::below::relative(file)).symlink_metadata().is_ok(),
+        false => is_program(file),
+    };
+    let found = path.split(':').map(|dir| Path::new(dir).join(name)).find(there);
+    found.ok_or_else(|| not_found(name, path, outside.then_some(&program.root)))
+}
+
+/// The PATH that counts, or what shells fall back on.
+pub fn search_path(env: &[String]) -> &str {
+    env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin")
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+}
+
+fn not_found(name: &str, path: &str, root: Option<&PathBuf>) -> Error {
+    let inside = |dir: &str| match root {
+        Some(root) => root.join(super::below::relative(Path::new(dir))),
+        None => dir.into(),
+    };
+    let mut names: Vec<String> = path
+        .split(':')
+        .filter_map(|dir| std::fs::read_dir(inside(dir)).ok())
+        .flatten()
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect();
+    names.sort();
+    names.dedup();
+    let near: Vec<String> = names
+        .iter()
+        .filter(|n| n.starts_with(&name[..name.len().min(2)]) || n.contains(name))
+        .take(6)
+        .cloned()
+        .collect();
+    let shown = if near.is_empty() { names.iter().take(12).cloned().collect() } else { near };
+    let text = format!("{name}: no such program in the container's PATH ({path})");
+    let error = Error::yours(text).at("process.args[0]");
+    match names.len() {
+        0 => error.because("there is no program at all in those directories: is the root empty?"),
+        n => error.because(format!("{n} programs are there, such as {}", shown.join(", "))),
+    }
+}
+
+/// A kernel says ENOENT for a program whose *loader* is missing, and leaves people puzzled.
+fn explain(e: Error, path: &Path) -> Error {
+    let shown = path.display();
+    match e.errno() {
+        Some(Errno::ENOENT) if path.exists() => match crate::rootfs::program::interpreter(path) {
+            Some(loader) if !Path::new(&loader).exists() => e
+                .because(format!(
+                    "{shown} is there; what is missing is {loader}, which it names as its \
+                         loader or interpreter"
+                ))
+                .try_this(format!("copy {loader} and the libraries into the root filesystem")),
+            _ => e,
+        },
+        Some(Errno::ENOENT) => e.because(format!("there is no {shown} inside the container")),
+        Some(Errno::EACCES) if !is_program(path) => e
+            .because(format!("{shown} is no executable file"))
+            .try_this(format!("chmod +x {shown}")),
+        Some(Errno::ENOEXEC) => {
+            e.because(format!("{shown} is no program for this machine, nor does it start with #!"))
+        }
+        _ => e,
+    }
+}
+
+pub fn by_hand(what: &Process) -> Vec<String> {
+    match what {
+        Process::Session => vec!["setsid".into()],
+        Process::Cwd(path) => vec![format!("cd {}", crate::args::shell(path))],
+        Process::NoNewPrivileges => vec!["setpriv --no-new-privs".into()],
+        Process::CloseFrom(_) => vec![],
+        Process::Exec(program) => {
+            let words: Vec<String> = program.args.iter().map(crate::args::shell).collect();
+            vec![format!("exec {}", words.join(" "))]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_path_of_the_environment_counts() {
+        let env = ["PATH=/a".to_owned(), "HOME=/".to_owned(), "PATH=/b:/c".to_owned()];
+        assert_eq!(search_path(&env), "/b:/c");
+        assert_eq!(search_path(&[]), "/usr/local/bin:/usr/bin:/bin");
+    }
+}

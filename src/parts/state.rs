@@ -1,0 +1,79 @@
+//! What is written down, so that another process can find the container.
+//!
+//! OCI runtime.md, "State". The state folder is made first of all: making it is what takes the id.
+//! Its journal lists what will be made outside the container, before it is made. When everything is
+//! built, `state.json` appears in one moment, by rename: a container that has one is *created*.
+//! Whether it is running or has stopped is not written anywhere; the kernel is asked
+//! (see [`crate::lifecycle`]).
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::error::{Error, Result};
+use crate::perform::journal::Journal;
+use crate::sys::{At, Kernel, Mkdirat, Pid, Renameat, write_new_file};
+
+/// What one step does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum State {
+    /// Takes the id by making the state folder.
+    Open { root: PathBuf, dir: PathBuf },
+    /// Writes state.json, and the pid file if one was asked for.
+    Created { dir: PathBuf, record: Box<crate::lifecycle::Record>, pid_file: Option<PathBuf> },
+}
+
+/// Performs `Open`; the journal is what the rest of the run writes to.
+pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
+    for missing in root.ancestors().collect::<Vec<_>>().into_iter().rev() {
+        if !missing.is_dir() {
+            let call = Mkdirat { dir: At::CWD, path: missing, mode: 0o700 };
+            k.ask(call, &[Errno::EEXIST]).or_else(super::below::ignore(Errno::EEXIST))?;
+        }
+    }
+    let call = Mkdirat { dir: At::CWD, path: dir, mode: 0o711 };
+    k.call(call).map_err(|e| match e.errno() {
+        Some(Errno::EEXIST) => taken(dir),
+        _ => e,
+    })?;
+    if k.pretends() { Ok(Journal::pretended()) } else { Journal::create(dir) }
+}
+
+fn taken(dir: &Path) -> Error {
+    let id = dir.file_name().unwrap_or_default().to_string_lossy();
+    Error::yours(format!("a container with the id {id} is there already"))
+        .because(format!("its state is in {}", dir.display()))
+        .try_this(format!("learnc delete {id}, or another id (learnc list shows them)"))
+}
+
+/// Performs `Created`.
+pub fn created(k: &Kernel, what: &State, pid: Pid) -> Result<()> {
+    let State::Created { dir, record, pid_file } = what else {
+        return Err(Error::yours("not the step that writes the state"));
+    };
+    let record = crate::lifecycle::Record {
+        pid: pid.0,
+        start_time: crate::sys::look::start_time(pid.0).unwrap_or(0),
+        created: crate::lifecycle::now(),
+        ..(**record).clone()
+    };
+    let text = serde_json::to_vec(&record)?;
+    publish(k, &dir.join("state.json"), &text)?;
+    match pid_file {
+        Some(path) => publish(k, path, pid.0.to_string().as_bytes()),
+        None => Ok(()),
+    }
+}
+
+/// Writes beside and renames, so that nobody ever reads half a file.
+fn publish(k: &Kernel, path: &Path, data: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let new = path.with_file_name(name);
+    write_new_file(k, At::CWD, &new, data, 0o644)?;
+    k.call(Renameat { from: &new, to: path })
+}
+
+pub fn by_hand(_: &State) -> Vec<String> {
+    vec![]
+}

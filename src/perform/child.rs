@@ -1,0 +1,172 @@
+//! The container's side: from the clone to execve.
+//!
+//! A copy of the runtime that obeys: it waits for `Go`, performs its own steps, says `Done` when the
+//! next one is not its own. It never returns: it becomes the program, or it ends.
+
+use std::rc::Rc;
+
+use super::journal::Journal;
+use super::talk::{Message, Talk};
+use super::{Held, in_step, perform};
+use crate::error::{Error, Result};
+use crate::event::{Event, Lane, Observer};
+use crate::plan::Plan;
+use crate::sys::{Fd, Kernel, Manner, plumbing};
+
+/// Sends what is told to the runtime.
+struct Wire<'a>(&'a Talk);
+
+impl Observer for Wire<'_> {
+    fn see(&self, event: &Event) {
+        // A runtime that is gone hears nothing; the next `hear` ends this process.
+        let _ = self.0.say(&Message::Told(event.clone()));
+    }
+}
+
+/// How a conversation ended.
+enum End {
+    /// The other side is gone, and we are before this step.
+    Left(usize),
+}
+
+/// Lives the container's side. `names` is the runtime's kernel value, whose descriptors are ours
+/// too.
+pub fn live(plan: &Plan, talk: Talk, listener: Option<Fd>, mut held: Held, names: &Kernel) -> ! {
+    plumbing::restore_signals();
+    held.talk = Some(Rc::new(talk));
+    let status = match converse(plan, &mut held, names) {
+        // The second half is asked for by whoever connects; before `created` nobody can.
+        Ok(End::Left(next)) if next + 1 >= plan.start => match listener {
+            Some(listener) => second_half(plan, &listener, &mut held, names),
+            None => 1,
+        },
+        _ => 1,
+    };
+    plumbing::leave(status)
+}
+
+fn second_half(plan: &Plan, listener: &Fd, held: &mut Held, names: &Kernel) -> i32 {
+    loop {
+        let Ok(peer) = plumbing::accept_one(listener) else { return 1 };
+        held.talk = Some(Rc::new(Talk::new(peer)));
+        // A peer that connects and leaves without a word was killed: wait for the next one.
+        if !matches!(converse(plan, held, names), Ok(End::Left(next)) if next <= plan.start) {
+            return 1;
+        }
+    }
+}
+
+/// Obeys until the other side is gone or a step fails.
+fn converse(plan: &Plan, held: &mut Held, names: &Kernel) -> Result<End> {
+    let mut at = plan.start;
+    loop {
+        let Some(talk) = held.talk.clone() else { return Ok(End::Left(at)) };
+        let Some((Message::Go { from, to, told, pid }, _)) = talk.hear()? else {
+            return Ok(End::Left(at));
+        };
+        // A `start` that did not plan the container does not know the numbers: from here, to the end.
+        let (from, to) =
+            if from == usize::MAX { (plan.start, plan.steps.len()) } else { (from, to) };
+        if let Err((index, error)) = walk(plan, from, to, told.then_some(pid), held, names) {
+            held.journal.last_words(index, &error);
+            if index < plan.silent {
+                talk.say(&Message::Failed { index, error: error.clone() })?;
+            }
+            return Err(error);
+        }
+        at = to;
+        talk.say(&Message::Done { next: to })?;
+    }
+}
+
+/// Performs from..to, reporting if somebody listens.
+fn walk(
+    plan: &Plan,
+    from: usize,
+    to: usize,
+    told: Option<i32>,
+    held: &mut Held,
+    names: &Kernel,
+) -> Result<(), (usize, Error)> {
+    let mut index = from;
+    while index < to && index < plan.silent {
+        one(plan, index, told, held, names).map_err(|e| (index, e))?;
+        index += 1;
+    }
+    if index < to {
+        silently(plan, index, to, told, held, names)?;
+    }
+    Ok(())
+}
+
+fn one(
+    plan: &Plan,
+    index: usize,
+    told: Option<i32>,
+    held: &mut Held,
+    names: &Kernel,
+) -> Result<()> {
+    let step = &plan.steps[index];
+    let done = match (told, held.talk.clone()) {
+        (Some(pid), Some(talk)) => {
+            let wire = Wire(&talk);
+            let k = names.in_manner(Manner::Told(&wire), Lane::Container);
+            k.pid.set(pid);
+            k.enter(index, step.key);
+            wire.see(&Event::Step { index, lane: Lane::Container, pid });
+            let done = perform(&k, step, held);
+            names.take_names_of(&k);
+            done
+        }
+        _ => perform(&Kernel::new(Manner::Silent, Lane::Container, 0), step, held),
+    };
+    done.map_err(|e| in_step(e, step))
+}
+
+/// From here on nothing can be said: announce everything, then do it.
+fn silently(
+    plan: &Plan,
+    from: usize,
+    to: usize,
+    told: Option<i32>,
+    held: &mut Held,
+    names: &Kernel,
+) -> Result<(), (usize, Error)> {
+    if let (Some(pid), Some(talk)) = (told, held.talk.clone()) {
+        announce(plan, from, to, pid, &talk, held, names)?;
+    }
+    held.journal.announce();
+    let k = Kernel::new(Manner::Silent, Lane::Container, 0);
+    for index in from..to {
+        let step = &plan.steps[index];
+        perform(&k, step, held).map_err(|e| (index, in_step(e, step)))?;
+    }
+    Ok(())
+}
+
+fn announce(
+    plan: &Plan,
+    from: usize,
+    to: usize,
+    pid: i32,
+    talk: &Talk,
+    held: &mut Held,
+    names: &Kernel,
+) -> Result<(), (usize, Error)> {
+    let wire = Wire(talk);
+    let k = names.in_manner(Manner::Pretended(&wire), Lane::Container);
+    k.pid.set(pid);
+    let journal = std::mem::replace(&mut held.journal, Journal::pretended());
+    let mut said = Ok(());
+    for index in from..to {
+        let step = &plan.steps[index];
+        k.enter(index, step.key);
+        wire.see(&Event::Step { index, lane: Lane::Container, pid });
+        said = perform(&k, step, held).map_err(|e| (index, in_step(e, step)));
+        if said.is_err() {
+            break;
+        }
+    }
+    held.journal = journal;
+    said
+}

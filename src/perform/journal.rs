@@ -1,0 +1,279 @@
+//! The journal: what outlives the process is written down before it is made.
+//!
+//! One file in the state folder, mapped into memory by everybody who takes part. Its first page
+//! holds the last words of a container that can no longer speak; the rest is one line for each
+//! thing that will have to be undone: a cgroup directory, a private copy of a root filesystem.
+//! Writing a line is a copy in memory, no system call, and what is written stays when the writer is
+//! killed: the next `delete` or `learnc clean` walks the lines backwards. An undo that finds the
+//! thing gone is content. What dies with the namespaces by itself is not in here.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Named, Result};
+use crate::sys::plumbing::SharedPage;
+use crate::sys::{At, Kernel, Unlinkat, look};
+
+/// Something to be undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undo {
+    /// rmdir of a cgroup directory, once its processes are gone.
+    RemoveCgroup(PathBuf),
+    RemoveFile(PathBuf),
+    /// The container's first process, if it is still the one that started then.
+    Kill {
+        pid: i32,
+        start_time: u64,
+    },
+    /// A directory and all that is below it; only ever one that learnc made.
+    RemoveTree(PathBuf),
+}
+
+impl std::fmt::Display for Undo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Undo::RemoveCgroup(path) => write!(f, "rmdir {}", path.display()),
+            Undo::RemoveFile(path) => write!(f, "rm {}", path.display()),
+            Undo::RemoveTree(path) => write!(f, "rm -r {}", path.display()),
+            Undo::Kill { pid, .. } => write!(f, "kill -KILL {pid}"),
+        }
+    }
+}
+
+/// See the [module](self).
+pub struct Journal {
+    page: Option<SharedPage>,
+    /// How many bytes of lines are written.
+    used: usize,
+}
+
+const LAST_WORDS: usize = 4096;
+const LENGTH: usize = 32 * 1024;
+
+/// What the first word of the file says about the container's last words.
+const SAID: u32 = 1;
+const ANNOUNCED: u32 = 2;
+
+/// How far a container got that can no longer speak.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastWords {
+    None,
+    /// It was about to do what it had announced.
+    Announced,
+    /// This step failed.
+    Failed {
+        index: usize,
+        error: Box<Error>,
+    },
+}
+
+impl Journal {
+    pub const FILE: &'static str = "journal";
+
+    /// Makes the journal of a new state folder.
+    pub fn create(dir: &Path) -> Result<Journal> {
+        let path = dir.join(Self::FILE);
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(&path).named(&path)?;
+        file.set_len(LENGTH as u64).named(&path)?;
+        Ok(Journal { page: Some(SharedPage::map(file.as_fd(), LENGTH)?), used: 0 })
+    }
+
+    /// Opens the journal that another process has written.
+    pub fn open(dir: &Path) -> Result<Journal> {
+        let path = dir.join(Self::FILE);
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).open(&path).named(&path)?;
+        let length = file.metadata().named(&path)?.len() as usize;
+        if length < LENGTH {
+            // Killed between creating the file and giving it its length: nothing was made yet.
+            return Ok(Journal { page: None, used: 0 });
+        }
+        let page = SharedPage::map(file.as_fd(), LENGTH)?;
+        let used = page.word(4).load(std::sync::atomic::Ordering::Acquire) as usize;
+        Ok(Journal { page: Some(page), used })
+    }
+
+    /// For plans that are only shown.
+    pub fn pretended() -> Journal {
+        Journal { page: None, used: 0 }
+    }
+
+    /// Notes what is about to be made. To be called before making it.
+    pub fn will(&mut self, undo: Undo) -> Result<()> {
+        let Some(page) = &self.page else { return Ok(()) };
+        let mut line = serde_json::to_vec(&undo)?;
+        line.push(b'\n');
+        let start = LAST_WORDS + self.used;
+        if start + line.len() > page.len() {
+            return Err(Error::yours("the journal is full: this run makes too many things"));
+        }
+        self.used += line.len();
+        page.publish(start, &line, 4, self.used as u32);
+        Ok(())
+    }
+
+    /// What has to be undone, in the order in which it was noted.
+    pub fn lines(&self) -> Vec<Undo> {
+        let Some(page) = &self.page else { return vec![] };
+        let text = page.read(LAST_WORDS, self.used);
+        text.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+    }
+
+    /// The container: what follows has been announced, and I may not be heard again.
+    pub fn announce(&self) {
+        if let Some(page) = &self.page {
+            page.publish(8, &[], 0, ANNOUNCED);
+        }
+    }
+
+    /// The container: this step failed. No system call is made.
+    pub fn last_words(&self, index: usize, error: &Error) {
+        let Some(page) = &self.page else { return };
+        let words = serde_json::to_vec(&(index, error)).unwrap_or_default();
+        let length = words.len().min(LAST_WORDS - 16) as u32;
+        page.word(12).store(length, std::sync::atomic::Ordering::Relaxed);
+        page.publish(16, &words[..length as usize], 0, SAID);
+    }
+
+    /// What the container left behind.
+    pub fn heard(&self) -> LastWords {
+        let Some(page) = &self.page else { return LastWords::None };
+        match page.word(0).load(std::sync::atomic::Ordering::Acquire) {
+            ANNOUNCED => LastWords::Announced,
+            SAID => {
+                let length = page.word(12).load(std::sync::atomic::Ordering::Relaxed) as usize;
+                let words = page.read(16, length.min(LAST_WORDS - 16));
+                match serde_json::from_slice::<(usize, Error)>(&words) {
+                    Ok((index, error)) => LastWords::Failed { index, error: Box::new(error) },
+                    Err(_) => LastWords::Announced,
+                }
+            }
+            _ => LastWords::None,
+        }
+    }
+}
+
+/// Undoes one thing. Content when it is gone already.
+pub fn undo(k: &Kernel, what: &Undo) -> Result<()> {
+    match what {
+        Undo::RemoveCgroup(path) => remove_cgroup(k, path),
+        Undo::RemoveFile(path) => {
+            let call = Unlinkat { dir: At::CWD, path, directory: false };
+            k.ask(call, &[Errno::ENOENT]).or_else(crate::parts::below::ignore(Errno::ENOENT))
+        }
+        Undo::Kill { pid, start_time } => kill_and_wait(k, *pid, *start_time),
+        Undo::RemoveTree(path) => {
+            k.note(|| format!("removes {} and all below it", path.display()));
+            remove_tree(path)
+        }
+    }
+}
+
+fn kill_and_wait(k: &Kernel, pid: i32, start_time: u64) -> Result<()> {
+    let alive = look::start_time(pid) == Some(start_time) && look::process_state(pid) != Some('Z');
+    if !alive {
+        return Ok(());
+    }
+    let end = crate::sys::plumbing::Ending::of(pid)?;
+    let call = crate::sys::Kill { pid: crate::sys::Pid(pid), signal: 9 };
+    k.ask(call, &[Errno::ESRCH]).or_else(crate::parts::below::ignore(Errno::ESRCH))?;
+    end.wait()
+}
+
+/// The tree is learnc's own copy; descended without following links or crossing into a mount.
+#[expect(clippy::disallowed_methods, reason = "a private root filesystem, noted in the journal")]
+fn remove_tree(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        other => other.named(path),
+    }
+}
+
+/// A cgroup can be removed when its last process has left, which on v1 and v2 is a moment after
+/// the process was reaped. v2 tells when, in `cgroup.events`; on v1 the kernel is asked again.
+fn remove_cgroup(k: &Kernel, path: &Path) -> Result<()> {
+    let mut patience = 200;
+    loop {
+        let call = Unlinkat { dir: At::CWD, path, directory: true };
+        match k.ask(call, &[Errno::ENOENT, Errno::EBUSY]) {
+            Err(e) if e.errno() == Some(Errno::ENOENT) => return Ok(()),
+            Err(e) if e.errno() == Some(Errno::EBUSY) && patience > 0 => {
+                remove_children(k, path)?;
+                kill_all(k, path)?;
+                crate::sys::plumbing::wait_for_cgroup(path)?;
+                patience -= 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Cgroups that the container made below its own.
+fn remove_children(k: &Kernel, path: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+    for entry in entries.filter_map(|e| e.ok()).filter(|e| e.path().is_dir()) {
+        remove_cgroup(k, &entry.path())?;
+    }
+    Ok(())
+}
+
+/// Processes that outlived the first one, where there was no pid namespace to end them.
+fn kill_all(k: &Kernel, path: &Path) -> Result<()> {
+    let procs = look::read_if_there(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in procs.lines().filter_map(|l| l.parse().ok()).filter(|pid| *pid != 0) {
+        let call = crate::sys::Kill { pid: crate::sys::Pid(pid), signal: 9 };
+        k.ask(call, &[Errno::ESRCH]).or_else(crate::parts::below::ignore(Errno::ESRCH))?;
+    }
+    Ok(())
+}
+
+/// Removes a state folder: what is in it, then itself. The journal goes last, so that a kill in
+/// between loses nothing.
+pub fn remove_state(k: &Kernel, dir: &Path) -> Result<()> {
+    let gone = || crate::parts::below::ignore(Errno::ENOENT);
+    for name in ["state.json.new", "state.json", "config.json", "start.sock", Journal::FILE] {
+        let path = &dir.join(name);
+        if path.symlink_metadata().is_ok() {
+            let call = Unlinkat { dir: At::CWD, path, directory: false };
+            k.ask(call, &[Errno::ENOENT]).or_else(gone())?;
+        }
+    }
+    let call = Unlinkat { dir: At::CWD, path: dir, directory: true };
+    k.ask(call, &[Errno::ENOENT]).or_else(gone())
+}
+
+/// Holds the state folder for this process alone; let go when dropped. flock(2).
+pub fn lock(dir: &Path) -> Result<nix::fcntl::Flock<std::fs::File>> {
+    let mut options = std::fs::OpenOptions::new();
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = options.read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(dir).named(dir)?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
+        .map_err(|(_, errno)| std::io::Error::from(errno).into())
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_found_by_the_next_reader() {
+        let dir = std::env::temp_dir().join(format!("learnc-journal-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        let mut journal = Journal::create(&dir).unwrap();
+        journal.will(Undo::RemoveCgroup("/a".into())).unwrap();
+        journal.will(Undo::RemoveFile("/b".into())).unwrap();
+        journal.last_words(7, &Error::yours("no"));
+        let other = Journal::open(&dir).unwrap();
+        assert_eq!(other.lines(), [Undo::RemoveCgroup("/a".into()), Undo::RemoveFile("/b".into())]);
+        let error = Box::new(Error::yours("no"));
+        assert_eq!(other.heard(), LastWords::Failed { index: 7, error });
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+}

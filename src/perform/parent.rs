@@ -1,0 +1,364 @@
+//! The runtime's side: create, start, and undo when something fails.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::journal::{Journal, LastWords, Undo, remove_state, undo};
+use super::talk::{Message, Talk};
+use super::{Held, child, in_step, perform};
+use crate::error::{Error, Result};
+use crate::event::{Event, Lane, Observer};
+use crate::parts::namespaces::{self, Namespace};
+use crate::plan::{Act, Plan};
+use crate::sys::{Fork, Kernel, Manner, Pid, look, plumbing};
+
+/// What may happen between two steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decision {
+    Go,
+    Quit,
+}
+
+/// Who is asked before each step: `--step`.
+pub trait Stepper {
+    /// `pid` is the container's first process, 0 before there is one.
+    fn before(&self, plan: &Plan, index: usize, pid: i32) -> Decision;
+}
+
+/// How a run is watched. Everything optional; nothing here changes what is done.
+#[derive(Default, Clone, Copy)]
+pub struct Watch<'a> {
+    pub observer: Option<&'a dyn Observer>,
+    pub stepper: Option<&'a dyn Stepper>,
+}
+
+/// A container that has been created and waits.
+pub struct Created<'a> {
+    plan: &'a Plan,
+    watch: Watch<'a>,
+    dir: PathBuf,
+    talk: Option<Rc<Talk>>,
+    pub pid: Pid,
+    journal: Journal,
+    /// The master of its terminal, where the runtime holds it.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl<'a> Watch<'a> {
+    fn kernel(&self) -> Kernel<'a> {
+        let manner = self.observer.map_or(Manner::Silent, Manner::Told);
+        Kernel::new(manner, Lane::Runtime, look::pid())
+    }
+
+    fn tell(&self, event: impl FnOnce() -> Event) {
+        if let Some(observer) = self.observer {
+            observer.see(&event());
+        }
+    }
+}
+
+/// Performs everything up to `created`. With `later`, start is left to another process, which will
+/// find the container's listening socket in the state folder.
+pub fn create<'a>(
+    plan: &'a Plan,
+    dir: &Path,
+    later: bool,
+    extra: &[Undo],
+    watch: Watch<'a>,
+) -> Result<Created<'a>> {
+    let k = watch.kernel();
+    watch.tell(|| plan.opening(0));
+    for text in &plan.warnings {
+        watch.tell(|| Event::Warning { text: text.clone() });
+    }
+    let mut held = Held::default();
+    let mut terminal = None;
+    let mut run = Runner { plan, k: &k, held: &mut held, terminal: &mut terminal, watch, later };
+    match run.first_half(dir, extra) {
+        Ok(()) => Ok(Created {
+            plan,
+            watch,
+            dir: dir.to_owned(),
+            talk: held.talk.take(),
+            pid: held.pid,
+            journal: held.journal,
+            terminal,
+        }),
+        Err((index, error)) => {
+            watch.tell(|| Event::Failed { index, error: error.clone() });
+            // Closing the conversation lets a container that is still waiting end by itself.
+            held.talk = None;
+            take_back(&k, dir, held.pid, &held.journal, index > 0, watch);
+            Err(error)
+        }
+    }
+}
+
+/// Ends the container's first process, if there is one, and undoes what the journal lists.
+fn take_back(k: &Kernel, dir: &Path, pid: Pid, journal: &Journal, ours: bool, watch: Watch) {
+    if pid.0 != 0 {
+        let _ = k.call(crate::sys::Kill { pid, signal: 9 });
+        let _ = plumbing::reap(pid.0);
+    }
+    if ours {
+        unmake(k, dir, journal, watch);
+    }
+}
+
+/// Walks the journal backwards, then removes the state folder. What cannot be undone is said, and
+/// stays in the journal for `learnc clean`.
+pub fn unmake(k: &Kernel, dir: &Path, journal: &Journal, watch: Watch) -> bool {
+    let mut complete = true;
+    for line in journal.lines().iter().rev() {
+        match undo(k, line) {
+            Ok(()) => watch.tell(|| Event::Undone { text: line.to_string() }),
+            Err(e) => {
+                complete = false;
+                watch.tell(|| Event::Warning { text: format!("could not undo: {line}: {e}") });
+            }
+        }
+    }
+    complete && remove_state(k, dir).is_ok()
+}
+
+struct Runner<'r, 'a> {
+    plan: &'a Plan,
+    k: &'r Kernel<'a>,
+    held: &'r mut Held,
+    terminal: &'r mut Option<OwnedFd>,
+    watch: Watch<'a>,
+    later: bool,
+}
+
+impl Runner<'_, '_> {
+    fn first_half(&mut self, dir: &Path, extra: &[Undo]) -> Result<(), (usize, Error)> {
+        let mut index = 0;
+        while index < self.plan.start {
+            self.ask_before(index)?;
+            index =
+                self.advance(index, dir).map_err(|(i, e)| (i, in_step(e, &self.plan.steps[i])))?;
+            if index == 1 {
+                // Things of the caller's that go with the container, such as a private root.
+                let noted = extra.iter().try_for_each(|u| self.held.journal.will(u.clone()));
+                noted.map_err(|e| (index, e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ask_before(&self, index: usize) -> Result<(), (usize, Error)> {
+        match self.watch.stepper.map(|s| s.before(self.plan, index, self.held.pid.0)) {
+            Some(Decision::Quit) => Err((index, Error::yours("ended by you"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Performs the step at `index`, or has the container perform its next run of steps.
+    fn advance(&mut self, index: usize, dir: &Path) -> Result<usize, (usize, Error)> {
+        let step = &self.plan.steps[index];
+        if step.lane == Lane::Container {
+            return self.hand_over(index);
+        }
+        self.k.enter(index, step.key);
+        self.watch.tell(|| Event::Step { index, lane: Lane::Runtime, pid: look::pid() });
+        let done = match &step.act {
+            Act::Namespace(Namespace::Clone { flags, .. }) => self.split(*flags, dir),
+            _ => perform(self.k, step, self.held),
+        };
+        done.map(|()| index + 1).map_err(|e| (index, e))
+    }
+
+    /// The clone: from here on there are two.
+    fn split(&mut self, flags: nix::sched::CloneFlags, dir: &Path) -> Result<()> {
+        let (ours, theirs) = plumbing::conversation()?;
+        let listener = match self.later {
+            true => Some(plumbing::listen_at(&dir.join("start.sock"))?),
+            false => None,
+        };
+        match namespaces::clone(self.k, flags, self.held.cgroup.as_ref())? {
+            Fork::Child => {
+                drop(ours);
+                let held = std::mem::take(self.held);
+                child::live(self.plan, Talk::new(theirs), listener, held, self.k)
+            }
+            Fork::Parent(pid) => {
+                self.held.pid = pid;
+                self.held.talk = Some(Rc::new(Talk::new(ours)));
+                let start_time = look::start_time(pid.0).unwrap_or(0);
+                self.held.journal.will(Undo::Kill { pid: pid.0, start_time })
+            }
+        }
+    }
+
+    fn hand_over(&mut self, from: usize) -> Result<usize, (usize, Error)> {
+        let end = self.plan.end_of_run(from, self.plan.start, Lane::Container);
+        let to = if self.watch.stepper.is_some() { from + 1 } else { end };
+        let Some(talk) = self.held.talk.clone() else {
+            return Err((from, Error::yours("the plan needs a container before there is one")));
+        };
+        say_go(&talk, from, to, self.watch, self.held.pid).map_err(|e| (from, e))?;
+        let mut last = from;
+        loop {
+            match talk.hear().map_err(|e| (last, e))? {
+                Some((Message::Told(event), _)) => {
+                    if let Event::Step { index, .. } = event {
+                        last = index;
+                    }
+                    self.watch.tell(|| event);
+                }
+                Some((Message::Terminal, fd)) => *self.terminal = fd,
+                Some((Message::Done { next }, _)) => return Ok(next),
+                Some((Message::Failed { index, error }, _)) => return Err((index, error)),
+                Some((Message::Go { .. }, _)) | None => {
+                    return Err((last, died(self.held.pid)));
+                }
+            }
+        }
+    }
+}
+
+fn say_go(talk: &Talk, from: usize, to: usize, watch: Watch, pid: Pid) -> Result<()> {
+    talk.say(&Message::Go { from, to, told: watch.observer.is_some(), pid: pid.0 })
+}
+
+/// The container is gone without a word: what the kernel can say about that.
+fn died(pid: Pid) -> Error {
+    let error = Error::yours("the container's first process died");
+    match look::process_state(pid.0) {
+        Some('Z') => error.because("something killed it; the kernel's log (dmesg) may say what"),
+        _ => error,
+    }
+}
+
+impl Created<'_> {
+    /// Says `start` and waits until the program runs. After an error nothing is left of the
+    /// container.
+    pub fn start(mut self) -> Result<Started> {
+        let started = self.talk.take().map_or_else(
+            || Err((self.plan.start, Error::yours("the container is not ours to start"))),
+            |talk| self.second_half(&talk),
+        );
+        match started {
+            Ok(()) => {
+                self.watch.tell(|| Event::Started { pid: self.pid.0 });
+                Ok(Started {
+                    pid: self.pid,
+                    dir: self.dir,
+                    journal: self.journal,
+                    terminal: self.terminal,
+                })
+            }
+            Err((index, error)) => {
+                self.watch.tell(|| Event::Failed { index, error: error.clone() });
+                let k = self.watch.kernel();
+                take_back(&k, &self.dir, self.pid, &self.journal, true, self.watch);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes back what was created.
+    pub fn abandon(mut self) {
+        self.talk = None;
+        let k = self.watch.kernel();
+        take_back(&k, &self.dir, self.pid, &self.journal, true, self.watch);
+    }
+
+    fn second_half(&self, talk: &Talk) -> Result<(), (usize, Error)> {
+        let end = self.plan.steps.len();
+        let mut from = self.plan.start;
+        while from < end {
+            if let Some(Decision::Quit) =
+                self.watch.stepper.map(|s| s.before(self.plan, from, self.pid.0))
+            {
+                return Err((from, Error::yours("ended by you")));
+            }
+            // Behind the point of silence there is nobody to stop for.
+            let stop = self.watch.stepper.is_some() && from < self.plan.silent;
+            let to = if stop { from + 1 } else { end };
+            say_go(talk, from, to, self.watch, self.pid).map_err(|e| (from, e))?;
+            match listen_to_start(talk, self.watch).map_err(|e| (from, e))? {
+                Some(next) => from = next,
+                None => break,
+            }
+        }
+        confirm(self.pid, &self.journal, self.plan.start)
+    }
+}
+
+/// Passes reports on until the container's turn is over (Some) or the conversation ends (None).
+fn listen_to_start(talk: &Talk, watch: Watch) -> Result<Option<usize>> {
+    loop {
+        match talk.hear()? {
+            Some((Message::Told(event), _)) => watch.tell(|| event),
+            Some((Message::Done { next }, _)) => return Ok(Some(next)),
+            Some((Message::Failed { error, .. }, _)) => return Err(error),
+            Some(_) => {}
+            None => return Ok(None),
+        }
+    }
+}
+
+/// The conversation ended: was it execve? The kernel knows, and the container's last words say
+/// what stood in the way.
+fn confirm(pid: Pid, journal: &Journal, start: usize) -> Result<(), (usize, Error)> {
+    match journal.heard() {
+        LastWords::Failed { index, error } => Err((index, *error)),
+        LastWords::None => Err((start, died(pid))),
+        LastWords::Announced if look::has_not_execed(pid.0) == Some(true) => {
+            Err((start, died(pid)))
+        }
+        LastWords::Announced => Ok(()),
+    }
+}
+
+/// `start` by a process that did not create the container.
+pub fn start_later(dir: &Path, pid: Pid, watch: Watch) -> Result<()> {
+    let socket =
+        plumbing::connect_to(&dir.join("start.sock"), nix::sys::socket::SockType::SeqPacket)?;
+    let (talk, journal) = (Talk::new(socket), Journal::open(dir)?);
+    let told = watch.observer.is_some();
+    // The container knows where it is in the plan, and goes to its end.
+    talk.say(&Message::Go { from: usize::MAX, to: usize::MAX, told, pid: pid.0 })?;
+    listen_to_start(&talk, watch)?;
+    confirm(pid, &journal, 0).map_err(|(index, error)| {
+        watch.tell(|| Event::Failed { index, error: error.clone() });
+        error
+    })?;
+    watch.tell(|| Event::Started { pid: pid.0 });
+    Ok(())
+}
+
+/// A container whose program runs.
+pub struct Started {
+    pub pid: Pid,
+    dir: PathBuf,
+    journal: Journal,
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Started {
+    /// Undoes what outlives the container, once it has ended and been reaped.
+    pub fn unmake(self, watch: Watch) -> Result<()> {
+        let k = watch.kernel();
+        match unmake(&k, &self.dir, &self.journal, watch) {
+            true => Ok(()),
+            false => Err(Error::yours("not everything could be removed").try_this("learnc clean")),
+        }
+    }
+}
+
+/// Undoes what a container left, which is not running any more, or is to be ended.
+pub fn delete(dir: &Path, watch: Watch) -> Result<()> {
+    let k = watch.kernel();
+    let journal = match Journal::open(dir) {
+        Ok(journal) => journal,
+        // Killed between making the folder and the journal: there is nothing else.
+        Err(_) => Journal::pretended(),
+    };
+    match unmake(&k, dir, &journal, watch) {
+        true => Ok(()),
+        false => Err(Error::yours(format!("{} could not be emptied", dir.display()))),
+    }
+}

@@ -1,0 +1,80 @@
+//! The plan: everything that will be done, decided before anything is.
+//!
+//! `plan(&Spec, &Options, &Facts) -> Plan` is a pure function: no `&Kernel` in its signature, so it
+//! cannot act. A bad config fails here, before the first system call. The one place that decides
+//! the order of `create` is [`create`]; the reason stands beside each constraint.
+//!
+//! A plan can be printed (`--plan`), counted, and compared in a test for a machine that the test
+//! does not run on, because [`crate::facts::Facts`] is a plain value.
+
+pub mod create;
+pub mod step;
+
+use std::path::PathBuf;
+
+use crate::event::{Event, FORMAT, Lane, StepInfo};
+pub use create::plan;
+pub use step::{Act, Step};
+
+/// What the command line decides, beside the config.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Options {
+    /// The container's id.
+    pub id: String,
+    /// Absolute path of the bundle: relative paths in the config start here.
+    pub bundle: PathBuf,
+    /// Absolute path of the folder in which container states are kept.
+    pub state_root: PathBuf,
+    /// Where the first process's pid is written.
+    pub pid_file: Option<PathBuf>,
+    /// chroot instead of pivot_root, in a mount namespace as well (MS_MOVE), as runc has it.
+    pub no_pivot: bool,
+    /// Where the container's terminal goes when the config asks for one.
+    pub terminal: Terminals,
+    /// Descriptors from 3 on that the container's program keeps.
+    pub preserve_fds: u32,
+    /// Who asks, for the state's `owner`.
+    pub owner: String,
+}
+
+/// Who takes the other end of the container's terminal.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Terminals {
+    /// The runtime itself, which passes bytes on.
+    #[default]
+    Relay,
+    /// Whoever listens on this unix socket: `--console-socket`.
+    Socket(PathBuf),
+    /// Nobody: a terminal is an error.
+    None,
+}
+
+/// The ordered list that runtime and container walk together.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    pub id: String,
+    pub steps: Vec<Step>,
+    /// Index of the first step of `start`: everything before it is `create`.
+    pub start: usize,
+    /// From this step on nothing can be said any more: what follows is announced first.
+    pub silent: usize,
+    /// Things worth saying that are no steps: unknown fields, what the machine cannot give.
+    pub warnings: Vec<String>,
+}
+
+impl Plan {
+    /// The infos of all steps, for observers.
+    pub fn infos(&self) -> Vec<StepInfo> {
+        self.steps.iter().enumerate().map(|(i, step)| step.info(i)).collect()
+    }
+
+    /// The event that opens a telling.
+    pub fn opening(&self, first: usize) -> Event {
+        Event::Plan { version: FORMAT, id: self.id.clone(), steps: self.infos(), first }
+    }
+
+    /// Index of the first step at or after `from` that the other side performs.
+    pub fn end_of_run(&self, from: usize, end: usize, lane: Lane) -> usize {
+        (from..end).find(|&i| self.steps[i].lane != lane).unwrap_or(end)
+    }
+}

@@ -1,0 +1,3 @@
+//! Where a root filesystem comes from.
+
+pub mod program;

@@ -1,0 +1,116 @@
+//! Looking without touching: ids, file contents, links, kinds of files.
+//!
+//! None of this is narrated, because none of it shapes a container; `tests/unnarrated.txt` lists
+//! the calls with the reason. Nothing here changes the machine.
+
+use std::os::fd::RawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+
+use super::kernel::Fd;
+use crate::error::{Named, Result};
+
+pub fn pid() -> i32 {
+    std::process::id() as i32
+}
+
+/// Effective user and group id.
+pub fn ids() -> (u32, u32) {
+    (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
+}
+
+pub fn read(path: impl AsRef<Path>) -> Result<String> {
+    std::fs::read_to_string(&path).named(&path)
+}
+
+/// What a file says, if it is there and may be read.
+pub fn read_if_there(path: impl AsRef<Path>) -> Option<String> {
+    std::fs::read_to_string(path).ok()
+}
+
+pub fn link(path: impl AsRef<Path>) -> Option<PathBuf> {
+    std::fs::read_link(path).ok()
+}
+
+pub fn is_dir(path: impl AsRef<Path>) -> bool {
+    path.as_ref().is_dir()
+}
+
+/// Whether this process could write to the file, by access(2) with effective ids.
+pub fn is_writable(path: impl AsRef<Path>) -> bool {
+    use nix::fcntl::{AT_FDCWD, AtFlags};
+    use nix::unistd::{AccessFlags, faccessat};
+    faccessat(AT_FDCWD, path.as_ref(), AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()
+}
+
+/// How many threads this process has. One, until execve: see the invariants in `lib.rs`.
+pub fn threads() -> usize {
+    #[cfg(debug_assertions)]
+    {
+        std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+    }
+    #[cfg(not(debug_assertions))]
+    {
+        // The release build has no code that starts a thread before execve; debug builds count.
+        1
+    }
+}
+
+/// Kind, owner and device numbers of an open file, by fstat(2).
+pub fn stat(fd: &Fd) -> Result<nix::sys::stat::FileStat> {
+    nix::sys::stat::fstat(fd).map_err(|e| std::io::Error::from(e).into())
+}
+
+pub fn is_open_dir(fd: &Fd) -> Result<bool> {
+    Ok(stat(fd)?.st_mode & libc::S_IFMT == libc::S_IFDIR)
+}
+
+/// The filesystem type's magic number (statfs(2)), for checks that a file really is procfs's.
+pub fn filesystem_type(fd: &Fd) -> Result<i64> {
+    let answer = nix::sys::statfs::fstatfs(fd).map_err(std::io::Error::from)?;
+    #[allow(clippy::unnecessary_cast)]
+    Ok(answer.filesystem_type().0 as i64)
+}
+
+/// The flags of the mount that a file is on (statvfs(3)).
+pub fn mount_flags(fd: &Fd) -> Result<nix::sys::statvfs::FsFlags> {
+    let answer = nix::sys::statvfs::fstatvfs(fd).map_err(std::io::Error::from)?;
+    Ok(answer.flags())
+}
+
+/// Whether descriptor `fd` is a terminal.
+pub fn is_terminal(fd: RawFd) -> bool {
+    // SAFETY: asks about a number; EBADF is an answer.
+    unsafe { libc::isatty(fd) == 1 }
+}
+
+/// Inode and device of a path: what identity means for a namespace or a root.
+pub fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
+/// Flag PF_FORKNOEXEC of `/proc/PID/stat`: forked and not yet exec'd. Readable in a zombie too.
+/// None when there is no such process. See proc_pid_stat(5), field 9.
+pub fn has_not_execed(pid: i32) -> Option<bool> {
+    stat_field(pid, 9)?.parse::<u64>().ok().map(|flags| flags & 0x40 != 0)
+}
+
+/// Start time of a process in clock ticks since boot: with the pid, what identifies it.
+pub fn start_time(pid: i32) -> Option<u64> {
+    stat_field(pid, 22)?.parse().ok()
+}
+
+/// State letter of a process: `R`, `S`, `Z` …
+pub fn process_state(pid: i32) -> Option<char> {
+    stat_field(pid, 3)?.chars().next()
+}
+
+/// A field of `/proc/PID/stat` by the manual's number, from 3 on: the name in field 2 may contain
+/// anything, so counting starts behind its last bracket.
+fn stat_field(pid: i32, number: usize) -> Option<String> {
+    let text = read_if_there(format!("/proc/{pid}/stat"))?;
+    let rest = &text[text.rfind(')')? + 1..];
+    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
+}

@@ -1,0 +1,112 @@
+//! Namespaces: clone3(2), unshare(2), setns(2). See namespaces(7).
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sched::CloneFlags;
+
+use super::kernel::{Answer, Fd, Fork, Pid, Syscall};
+use crate::args::{Arg, Args};
+
+/// clone3(2): a new process, in the new namespaces that `flags` name, and born in a cgroup (v2).
+#[derive(Debug)]
+pub struct Clone3<'a> {
+    pub flags: CloneFlags,
+    /// The cgroup2 directory to be born in: `CLONE_INTO_CGROUP`.
+    pub into_cgroup: Option<&'a Fd>,
+}
+
+/// Not in nix's or libc's flag type, which has 32 bits: linux/sched.h.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+impl Syscall for Clone3<'_> {
+    const NAME: &'static str = "clone3";
+    type Answer = Fork;
+
+    fn args(&self) -> Args {
+        let mut flags = Arg::flags(self.flags);
+        if let (Arg::Flags(names), true) = (&mut flags, self.into_cgroup.is_some()) {
+            names.push("CLONE_INTO_CGROUP".into());
+        }
+        let mut fields = Args::new().with("flags", flags).with("exit_signal", Arg::name("SIGCHLD"));
+        if let Some(cgroup) = self.into_cgroup {
+            fields = fields.with("cgroup", cgroup.at().arg());
+        }
+        Args::new().with("cl_args", Arg::Struct(fields))
+    }
+
+    fn perform(&self) -> Result<Fork, Errno> {
+        assert_eq!(super::look::threads(), 1, "a process that clones must have one thread");
+        let args = libc::clone_args {
+            flags: self.flags.bits() as u64
+                | if self.into_cgroup.is_some() { CLONE_INTO_CGROUP } else { 0 },
+            pidfd: 0,
+            child_tid: 0,
+            parent_tid: 0,
+            exit_signal: libc::SIGCHLD as u64,
+            stack: 0,
+            stack_size: 0,
+            tls: 0,
+            set_tid: 0,
+            set_tid_size: 0,
+            cgroup: self.into_cgroup.map_or(0, |fd| fd.raw() as u64),
+        };
+        // SAFETY: without CLONE_VM the child gets its own copy of memory, as after fork; this
+        // process has one thread (asserted above), so no lock is held by a thread that the child
+        // lacks. The structure outlives the call.
+        let answer = unsafe { libc::syscall(libc::SYS_clone3, &args, size_of_val(&args)) };
+        match Errno::result(answer)? {
+            0 => Ok(Fork::Child),
+            pid => Ok(Fork::Parent(Pid(pid as i32))),
+        }
+    }
+}
+
+/// unshare(2): this process leaves the namespaces it shares with others for new ones.
+#[derive(Debug)]
+pub struct Unshare {
+    pub flags: CloneFlags,
+}
+
+impl Syscall for Unshare {
+    const NAME: &'static str = "unshare";
+    type Answer = ();
+
+    fn args(&self) -> Args {
+        Args::new().with("flags", Arg::flags(self.flags))
+    }
+
+    fn perform(&self) -> Result<(), Errno> {
+        nix::sched::unshare(self.flags)
+    }
+}
+
+/// setns(2): joins the namespace behind a descriptor. For pid and time, children join, not the
+/// caller.
+#[derive(Debug)]
+pub struct Setns<'a> {
+    pub fd: &'a Fd,
+    pub kind: CloneFlags,
+}
+
+impl Syscall for Setns<'_> {
+    const NAME: &'static str = "setns";
+    type Answer = ();
+
+    fn args(&self) -> Args {
+        Args::new().with("fd", self.fd.at().arg()).with("nstype", Arg::flags(self.kind))
+    }
+
+    fn perform(&self) -> Result<(), Errno> {
+        // SAFETY: takes numbers, touches no memory of ours.
+        Errno::result(unsafe { libc::setns(self.fd.raw(), self.kind.bits()) }).map(drop)
+    }
+}
+
+impl Answer for Pid {
+    fn number(&self) -> i64 {
+        self.0.into()
+    }
+    fn pretend(_: i32) -> Pid {
+        Pid(0)
+    }
+}
