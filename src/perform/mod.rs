@@ -8,6 +8,7 @@
 //! * [`parent`]: the runtime's side: create, start, undo.
 //! * [`child`]: the container's side, from the clone to execve.
 //! * [`attend`]: what the runtime does while the program runs: pass bytes and signals on, wait.
+//! * [`whole`]: all of it in one process, for `run` and for stages.
 //! * [`journal`]: what outlives the process, and how it is undone.
 
 pub mod attend;
@@ -15,6 +16,7 @@ pub mod child;
 pub mod journal;
 pub mod parent;
 pub mod talk;
+pub mod whole;
 
 use std::rc::Rc;
 

@@ -51,7 +51,7 @@ impl<'a> Watch<'a> {
         Kernel::new(manner, Lane::Runtime, look::pid())
     }
 
-    fn tell(&self, event: impl FnOnce() -> Event) {
+    pub fn tell(&self, event: impl FnOnce() -> Event) {
         if let Some(observer) = self.observer {
             observer.see(&event());
         }

@@ -8,10 +8,9 @@ use super::create::{options, planned};
 use crate::cli::narration::{Narration, Usually};
 use crate::cli::{BundleArgs, Context};
 use crate::error::Result;
-use crate::perform::attend::{Signals, attend, copy_size};
-use crate::perform::parent::{Watch, create};
-use crate::plan::{Plan, Terminals};
-use crate::sys::plumbing;
+use crate::perform::parent::Watch;
+use crate::perform::whole::{Whole, run};
+use crate::plan::Terminals;
 
 #[derive(Debug, Args)]
 pub struct Run {
@@ -48,32 +47,7 @@ impl Run {
             return Ok(0);
         }
         let dir = options.state_root.join(&options.id);
-        run(&plan, &dir, self.detach, self.keep, watch)
+        let how = Whole { detach: self.detach, keep: self.keep, ..Whole::default() };
+        run(&plan, &dir, &how, watch)
     }
-}
-
-/// Creates, starts, attends, removes: the program's exit status.
-pub fn run(
-    plan: &Plan,
-    dir: &std::path::Path,
-    detach: bool,
-    keep: bool,
-    watch: Watch,
-) -> Result<i32> {
-    let signals = if detach { None } else { Some(Signals::block()?) };
-    let created = create(plan, dir, false, &[], watch)?;
-    if let Some(master) = &created.terminal {
-        copy_size(master);
-    }
-    let started = created.start()?;
-    let Some(signals) = signals else { return Ok(0) };
-    attend(started.pid, started.terminal.as_ref(), &signals)?;
-    let status = plumbing::reap(started.pid.0)?;
-    if let Some(observer) = watch.observer {
-        observer.see(&crate::event::Event::Ended { pid: started.pid.0, status });
-    }
-    if !keep {
-        started.unmake(watch)?;
-    }
-    Ok(status)
 }
