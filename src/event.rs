@@ -100,6 +100,21 @@ pub struct Call {
     /// How long the kernel took, in nanoseconds, on the caller's clock. 0 when only announced.
     #[serde(default)]
     pub nanos: u64,
+    /// What an independent witness says about this call, where one was asked: `--verify`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
+}
+
+/// A witness's word on a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// Narrated, and the kernel got it.
+    Seen,
+    /// Narrated, but the kernel never got it.
+    NotSeen,
+    /// The kernel got it, and it was not narrated: the witness tells it in the narrator's place.
+    Unnarrated,
 }
 
 /// A row of "what changed": one property, read on both sides.

@@ -177,6 +177,7 @@ impl<'a> Kernel<'a> {
             announced: false,
             expected: false,
             nanos: 0,
+            seen: None,
         }
     }
 
