@@ -22,6 +22,8 @@ pub const FORMAT: u32 = 1;
 /// container's name.
 pub trait Observer {
     fn see(&self, event: &Event);
+    /// What was told so far is to be seen now: somebody is about to be asked something.
+    fn flush(&self) {}
 }
 
 /// Who made a call.

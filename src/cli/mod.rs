@@ -6,6 +6,7 @@
 
 pub mod commands;
 pub mod narration;
+pub mod step;
 
 use std::path::PathBuf;
 

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::Cli;
+use super::step::Prompt;
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::render::json::{Json, Target};
@@ -66,9 +67,20 @@ impl Narration {
     }
 }
 
+impl Narration {
+    /// Who asks between the steps, if --step wants somebody to.
+    pub fn prompt<'a>(&self, observers: &'a Observers) -> Result<Option<Prompt<'a>>> {
+        self.step.then(|| Prompt::new(observers.any())).transpose()
+    }
+}
+
 impl Observer for Observers {
     fn see(&self, event: &crate::event::Event) {
         self.list.iter().for_each(|observer| observer.see(event));
+    }
+
+    fn flush(&self) {
+        self.list.iter().for_each(|observer| observer.flush());
     }
 }
 

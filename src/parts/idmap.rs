@@ -126,7 +126,7 @@ fn run_helper(k: &Kernel, program: &str, pid: Pid, map: &[Range]) -> Result<()> 
     for range in map {
         args.extend([range.inside, range.outside, range.size].map(|n| n.to_string()));
     }
-    match crate::sys::run(k, Path::new(program), &args)? {
+    match crate::sys::run(k, Path::new(program), &args, &[])? {
         0 => Ok(()),
         status => Err(Error::yours(format!("{program} ended with status {status}"))
             .because("it refuses ids that /etc/subuid and /etc/subgid do not give to this user")

@@ -94,7 +94,7 @@ pub fn copy_size(master: &OwnedFd) {
 }
 
 /// Attends the program until it ends. It stays a zombie, so that its last state can be read.
-pub fn attend(pid: Pid, terminal: Option<&OwnedFd>, signals: &Signals) -> Result<()> {
+pub fn attend(k: &Kernel, pid: Pid, terminal: Option<&OwnedFd>, signals: &Signals) -> Result<()> {
     let _raw = terminal.and_then(|_| Raw::enter());
     let ending = Ending::of(pid.0)?;
     let mut typing = terminal.is_some();
@@ -119,7 +119,7 @@ pub fn attend(pid: Pid, terminal: Option<&OwnedFd>, signals: &Signals) -> Result
         let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
         drop(fds);
         if ready[1] {
-            forward(pid, terminal, signals);
+            forward(k, pid, terminal, signals);
         }
         if let Some(master) = master {
             let shown = showing && ready[2];
@@ -183,8 +183,7 @@ fn drain(master: Option<BorrowedFd>) {
     }
 }
 
-fn forward(pid: Pid, terminal: Option<&OwnedFd>, signals: &Signals) {
-    let silent = Kernel::new(crate::sys::Manner::Silent, crate::event::Lane::Runtime, 0);
+fn forward(k: &Kernel, pid: Pid, terminal: Option<&OwnedFd>, signals: &Signals) {
     while let Ok(Some(info)) = signals.fd.read_signal() {
         match Signal::try_from(info.ssi_signo as i32) {
             Ok(Signal::SIGCHLD) => {}
@@ -199,7 +198,7 @@ fn forward(pid: Pid, terminal: Option<&OwnedFd>, signals: &Signals) {
             }
             _ => {
                 let signal = info.ssi_signo as i32;
-                let _ = silent.ask(Kill { pid, signal }, &[Errno::ESRCH]);
+                let _ = k.ask(Kill { pid, signal }, &[Errno::ESRCH]);
             }
         }
     }

@@ -159,13 +159,13 @@ impl Journal {
     }
 }
 
-/// Undoes one thing. Content when it is gone already.
-pub fn undo(k: &Kernel, what: &Undo) -> Result<()> {
+/// Undoes one thing. Content when it is gone already: then the answer is false.
+pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
     match what {
         Undo::RemoveCgroup(path) => remove_cgroup(k, path),
         Undo::RemoveFile(path) => {
             let call = Unlinkat { dir: At::CWD, path, directory: false };
-            k.ask(call, &[Errno::ENOENT]).or_else(crate::parts::below::ignore(Errno::ENOENT))
+            unless_gone(k.ask(call, &[Errno::ENOENT]), Errno::ENOENT)
         }
         Undo::Kill { pid, start_time } => kill_and_wait(k, *pid, *start_time),
         Undo::RemoveTree(path) => {
@@ -175,41 +175,49 @@ pub fn undo(k: &Kernel, what: &Undo) -> Result<()> {
     }
 }
 
-fn kill_and_wait(k: &Kernel, pid: i32, start_time: u64) -> Result<()> {
+fn unless_gone(answer: Result<()>, gone: Errno) -> Result<bool> {
+    match answer {
+        Ok(()) => Ok(true),
+        Err(e) if e.errno() == Some(gone) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn kill_and_wait(k: &Kernel, pid: i32, start_time: u64) -> Result<bool> {
     let alive = look::start_time(pid) == Some(start_time) && look::process_state(pid) != Some('Z');
     if !alive {
-        return Ok(());
+        return Ok(false);
     }
     let end = crate::sys::plumbing::Ending::of(pid)?;
     let call = crate::sys::Kill { pid: crate::sys::Pid(pid), signal: 9 };
-    k.ask(call, &[Errno::ESRCH]).or_else(crate::parts::below::ignore(Errno::ESRCH))?;
-    end.wait()
+    let killed = unless_gone(k.ask(call, &[Errno::ESRCH]), Errno::ESRCH)?;
+    end.wait()?;
+    Ok(killed)
 }
 
 /// The tree is learnc's own copy; descended without following links or crossing into a mount.
 #[expect(clippy::disallowed_methods, reason = "a private root filesystem, noted in the journal")]
-fn remove_tree(path: &Path) -> Result<()> {
+fn remove_tree(path: &Path) -> Result<bool> {
     match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        other => other.named(path),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        other => other.named(path).map(|()| true),
     }
 }
 
 /// A cgroup can be removed when its last process has left, which on v1 and v2 is a moment after
 /// the process was reaped. v2 tells when, in `cgroup.events`; on v1 the kernel is asked again.
-fn remove_cgroup(k: &Kernel, path: &Path) -> Result<()> {
+fn remove_cgroup(k: &Kernel, path: &Path) -> Result<bool> {
     let mut patience = 200;
     loop {
         let call = Unlinkat { dir: At::CWD, path, directory: true };
         match k.ask(call, &[Errno::ENOENT, Errno::EBUSY]) {
-            Err(e) if e.errno() == Some(Errno::ENOENT) => return Ok(()),
             Err(e) if e.errno() == Some(Errno::EBUSY) && patience > 0 => {
                 remove_children(k, path)?;
                 kill_all(k, path)?;
                 crate::sys::plumbing::wait_for_cgroup(path)?;
                 patience -= 1;
             }
-            other => return other,
+            other => return unless_gone(other, Errno::ENOENT),
         }
     }
 }

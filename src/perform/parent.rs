@@ -46,7 +46,7 @@ pub struct Created<'a> {
 }
 
 impl<'a> Watch<'a> {
-    fn kernel(&self) -> Kernel<'a> {
+    pub fn kernel(&self) -> Kernel<'a> {
         let manner = self.observer.map_or(Manner::Silent, Manner::Told);
         Kernel::new(manner, Lane::Runtime, look::pid())
     }
@@ -112,7 +112,8 @@ pub fn unmake(k: &Kernel, dir: &Path, journal: &Journal, watch: Watch) -> bool {
     let mut complete = true;
     for line in journal.lines().iter().rev() {
         match undo(k, line) {
-            Ok(()) => watch.tell(|| Event::Undone { text: line.to_string() }),
+            Ok(true) => watch.tell(|| Event::Undone { text: line.to_string() }),
+            Ok(false) => {}
             Err(e) => {
                 complete = false;
                 watch.tell(|| Event::Warning { text: format!("could not undo: {line}: {e}") });

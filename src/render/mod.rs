@@ -15,6 +15,10 @@ impl Observer for All<'_> {
     fn see(&self, event: &Event) {
         self.0.iter().for_each(|observer| observer.see(event));
     }
+
+    fn flush(&self) {
+        self.0.iter().for_each(|observer| observer.flush());
+    }
 }
 
 /// Keeps everything, for a view that is made at the end.

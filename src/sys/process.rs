@@ -212,18 +212,23 @@ impl Syscall for Prlimit64 {
 /// Runs a program of the host's and waits for it: its exit status. Used only where the kernel
 /// leaves no other way (newuidmap is setuid for a reason). The child's execve is announced by the
 /// parent, who knows what it will be.
-pub fn run(k: &super::Kernel, program: &Path, args: &[String]) -> crate::error::Result<i32> {
+pub fn run(
+    k: &super::Kernel,
+    program: &Path,
+    args: &[String],
+    env: &[CString],
+) -> crate::error::Result<i32> {
     let words = std::iter::once(program.display().to_string()).chain(args.iter().cloned());
     let argv: Vec<CString> = words.filter_map(|w| CString::new(w).ok()).collect();
     let flags = nix::sched::CloneFlags::empty();
     match k.call(super::Clone3 { flags, into_cgroup: None })? {
         super::Fork::Child => {
             super::plumbing::restore_signals();
-            let _ = Execve { path: program, argv: &argv, envp: &[] }.perform();
+            let _ = Execve { path: program, argv: &argv, envp: env }.perform();
             super::plumbing::leave(127)
         }
         super::Fork::Parent(pid) => {
-            k.announce_of(pid, &Execve { path: program, argv: &argv, envp: &[] });
+            k.announce_of(pid, &Execve { path: program, argv: &argv, envp: env });
             if k.pretends() { Ok(0) } else { super::plumbing::reap(pid.0) }
         }
     }

@@ -7,7 +7,7 @@ use crate::cli::narration::{Narration, Usually};
 use crate::cli::{BundleArgs, Context};
 use crate::error::{Error, Result};
 use crate::facts::{self, Facts};
-use crate::perform::parent::{self, Watch};
+use crate::perform::parent::{self, Stepper, Watch};
 use crate::plan::{Options, Plan, Terminals, plan};
 
 #[derive(Debug, Args)]
@@ -28,7 +28,9 @@ impl Create {
         let bundle = crate::bundle::load(self.bundle.bundle.as_deref().unwrap_or(".".as_ref()))?;
         let plan = planned(&bundle, &options)?;
         let observers = self.narration.observers(Usually::Silent)?;
-        let watch = Watch { observer: observers.any(), stepper: None };
+        let prompt = self.narration.prompt(&observers)?;
+        let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);
+        let watch = Watch { observer: observers.any(), stepper };
         if self.narration.plan {
             observers.any().map_or(Ok(()), |o| crate::perform::pretend(&plan, o))?;
             return Ok(0);

@@ -8,7 +8,7 @@ use super::create::{options, planned};
 use crate::cli::narration::{Narration, Usually};
 use crate::cli::{BundleArgs, Context};
 use crate::error::Result;
-use crate::perform::parent::Watch;
+use crate::perform::parent::{Stepper, Watch};
 use crate::perform::whole::{Whole, run};
 use crate::plan::Terminals;
 
@@ -39,7 +39,9 @@ impl Run {
         let bundle = crate::bundle::load(self.bundle.bundle.as_deref().unwrap_or(".".as_ref()))?;
         let plan = planned(&bundle, &options)?;
         let observers = self.narration.observers(Usually::Folded)?;
-        let watch = Watch { observer: observers.any(), stepper: None };
+        let prompt = self.narration.prompt(&observers)?;
+        let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);
+        let watch = Watch { observer: observers.any(), stepper };
         if self.narration.plan {
             if let Some(observer) = watch.observer {
                 crate::perform::pretend(&plan, observer)?;
