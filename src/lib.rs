@@ -28,3 +28,5 @@ pub mod lifecycle;
 pub mod rootfs;
 
 pub mod render;
+
+pub mod lesson;
