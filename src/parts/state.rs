@@ -31,12 +31,29 @@ pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
             k.ask(call, &[Errno::EEXIST]).or_else(super::below::ignore(Errno::EEXIST))?;
         }
     }
+    if !k.pretends() {
+        check_owner(root)?;
+    }
     let call = Mkdirat { dir: At::CWD, path: dir, mode: 0o711 };
     k.call(call).map_err(|e| match e.errno() {
         Some(Errno::EEXIST) => taken(dir),
         _ => e,
     })?;
     if k.pretends() { Ok(Journal::pretended()) } else { Journal::create(dir) }
+}
+
+/// Whoever owns the folder decides what `delete` removes and kills: it must not be a stranger, who
+/// might have made it first below /tmp.
+fn check_owner(root: &Path) -> Result<()> {
+    let ours = crate::sys::look::ids().0;
+    match crate::sys::look::owner(root) {
+        Some(owner) if ours != 0 && owner != ours && owner != 0 => {
+            Err(Error::yours(format!("{} belongs to user {owner}", root.display()))
+                .because("container states are kept there, which only their owner may write")
+                .try_this("--root DIR, with a folder of your own"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn taken(dir: &Path) -> Error {

@@ -8,6 +8,7 @@
 //! thing gone is content. What dies with the namespaces by itself is not in here.
 
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -79,7 +80,8 @@ impl Journal {
     pub fn create(dir: &Path) -> Result<Journal> {
         let path = dir.join(Self::FILE);
         let mut options = std::fs::OpenOptions::new();
-        let file = options.read(true).write(true).create_new(true).open(&path).named(&path)?;
+        options.read(true).write(true).create_new(true).mode(0o600);
+        let file = options.open(&path).named(&path)?;
         file.set_len(LENGTH as u64).named(&path)?;
         Ok(Journal { page: Some(SharedPage::map(file.as_fd(), LENGTH)?), used: 0 })
     }
@@ -259,7 +261,6 @@ pub fn remove_state(k: &Kernel, dir: &Path) -> Result<()> {
 /// Holds the state folder for this process alone; let go when dropped. flock(2).
 pub fn lock(dir: &Path) -> Result<nix::fcntl::Flock<std::fs::File>> {
     let mut options = std::fs::OpenOptions::new();
-    use std::os::unix::fs::OpenOptionsExt;
     let file = options.read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(dir).named(dir)?;
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
         .map_err(|(_, errno)| std::io::Error::from(errno).into())

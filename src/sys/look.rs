@@ -48,6 +48,11 @@ pub fn is_dir(path: impl AsRef<Path>) -> bool {
     path.as_ref().is_dir()
 }
 
+/// Who owns a file, or the link itself if it is one.
+pub fn owner(path: impl AsRef<Path>) -> Option<u32> {
+    path.as_ref().symlink_metadata().ok().map(|m| m.uid())
+}
+
 /// Whether this process could write to the file, by access(2) with effective ids.
 pub fn is_writable(path: impl AsRef<Path>) -> bool {
     use nix::fcntl::{AT_FDCWD, AtFlags};
