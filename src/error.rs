@@ -132,6 +132,11 @@ impl From<std::io::Error> for Error {
     }
 }
 
+/// `.or_else(ignore(Errno::EEXIST))`: this answer is as good as success.
+pub fn ignore(errno: Errno) -> impl Fn(Error) -> Result<()> {
+    move |e| if e.errno() == Some(errno) { Ok(()) } else { Err(e) }
+}
+
 /// Names the file in errors of the standard library, which does not.
 pub trait Named<T> {
     fn named(self, path: impl AsRef<std::path::Path>) -> Result<T>;

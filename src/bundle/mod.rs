@@ -13,7 +13,7 @@ use oci_spec::runtime::Spec;
 use serde_json::Value;
 
 use crate::error::{Error, Named, Result};
-use crate::parts::capabilities;
+use crate::sys::CapSet;
 
 /// A config that can be planned.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,7 +153,7 @@ fn unknown_capabilities(json: &mut Value) -> Vec<String> {
         let Some(list) = list.as_array_mut() else { continue };
         list.retain(|name| {
             let name = name.as_str().unwrap_or_default();
-            let known = capabilities::known(name).is_some();
+            let known = CapSet::named(name).is_some();
             if !known {
                 warnings.push(format!(
                     "process.capabilities.{set}: {name:?} is no capability that learnc knows; it \

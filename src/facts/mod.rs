@@ -12,8 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use cgroups::{Cgroups, Hierarchy, Level, Unified};
 pub use machine::Machine;
 
-use crate::parts::capabilities::{CapSet, status_set};
-use crate::sys::look;
+use crate::sys::{CapSet, look};
 
 /// Everything a plan must know of the machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,7 +71,7 @@ impl Facts {
 pub fn read() -> Facts {
     let (uid, gid) = look::ids();
     let status = look::read_if_there("/proc/self/status").unwrap_or_default();
-    let mask = |field| status_set(&status, field).map_or(0, |set| set.bits());
+    let mask = |field| CapSet::in_status(&status, field).map_or(0, |set| set.bits());
     let last = look::read_if_there("/proc/sys/kernel/cap_last_cap");
     let mut facts = Facts {
         uid,

@@ -5,6 +5,8 @@
 //! called execve yet (PF_FORKNOEXEC) is *created*, one that has is *running*, one that is gone, a
 //! zombie, or another process with the same number has *stopped*.
 
+pub mod journal;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -14,13 +14,13 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use oci_spec::runtime::{Linux, LinuxDeviceCgroup, LinuxDeviceType};
 
+use super::step::{Step, config, default};
 use crate::cgroup::place::{Branch, Place, Tree, place};
 use crate::cgroup::{Setting, devices, v1, v2};
 use crate::error::{Error, Result};
 use crate::event::Asked;
 use crate::facts::Facts;
-use crate::perform::journal::{Journal, Undo};
-use crate::plan::step::{Act, Step, config, default};
+use crate::lifecycle::journal::{Journal, Undo};
 use crate::sys::{
     At, BpfProgAttach, BpfProgLoad, Fd, Kernel, Mkdirat, Openat, Pid, Write, look, write_file,
 };
@@ -42,9 +42,9 @@ pub enum Cgroup {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Cgroups {
     /// Before the clone.
-    pub before: Vec<Step>,
+    pub before: Vec<Step<Cgroup>>,
     /// After it: v1's joining.
-    pub after: Vec<Step>,
+    pub after: Vec<Step<Cgroup>>,
     /// The container is born in its cgroup.
     pub into: bool,
     pub warnings: Vec<String>,
@@ -97,7 +97,7 @@ fn plan_v1(trees: Vec<Tree>, settings: Vec<Setting>, asked: Asked) -> Cgroups {
     let mut plan = Cgroups::default();
     let make = trees.iter().flat_map(|t| t.make.clone()).collect();
     let act = Cgroup::Make { make, enable: vec![], hold: None };
-    plan.before.push(Step::runtime("cgroup", asked.clone(), Act::Cgroup(act)));
+    plan.before.push(Step::runtime("cgroup", asked.clone(), act));
     let dir_of = |controller: &str| {
         let tree = trees.iter().find(|t| t.controllers.iter().any(|c| c == controller));
         tree.map(|t| t.dir.clone())
@@ -108,7 +108,7 @@ fn plan_v1(trees: Vec<Tree>, settings: Vec<Setting>, asked: Asked) -> Cgroups {
     plan.warnings.dedup();
     let procs = trees.iter().map(|t| t.dir.join("cgroup.procs")).collect();
     let join = Cgroup::Join { procs };
-    plan.after.push(Step::runtime("cgroup_join", asked, Act::Cgroup(join)));
+    plan.after.push(Step::runtime("cgroup_join", asked, join));
     plan.trees = trees.iter().map(|t| (t.name.clone(), t.controllers.join(","))).collect();
     plan.dirs = trees.into_iter().map(|t| t.dir).collect();
     plan
@@ -135,13 +135,13 @@ fn plan_v2(
     let mut plan = Cgroups { into: true, dirs: vec![branch.dir.clone()], ..Cgroups::default() };
     let hold = Some(branch.dir.clone());
     let act = Cgroup::Make { make: branch.make, enable: branch.enable, hold };
-    plan.before.push(Step::runtime("cgroup", asked, Act::Cgroup(act)));
+    plan.before.push(Step::runtime("cgroup", asked, act));
     plan.before.extend(limit_steps(&settings, &|_| Some(branch.dir.clone())));
     if let Some(rules) = rules {
         match facts.is_root() {
             true => {
                 let (dir, rules) = (branch.dir, devices::read(&rules)?);
-                let act = Act::Cgroup(Cgroup::DeviceRules { dir, rules });
+                let act = Cgroup::DeviceRules { dir, rules };
                 let asked = config("linux.resources.devices");
                 plan.before.push(Step::runtime("device_rules", asked, act));
             }
@@ -156,13 +156,13 @@ fn plan_v2(
 }
 
 /// One step for each field of the config, with all the files that it takes.
-fn limit_steps(settings: &[Setting], dir: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<Step> {
+fn limit_steps(settings: &[Setting], dir: &dyn Fn(&str) -> Option<PathBuf>) -> Vec<Step<Cgroup>> {
     settings
         .chunk_by(|a, b| a.field == b.field)
         .filter_map(|group| {
             let dir = dir(group[0].controller)?;
             let writes = group.iter().map(|s| (dir.join(&s.file), s.value.clone())).collect();
-            let act = Act::Cgroup(Cgroup::Limit { writes });
+            let act = Cgroup::Limit { writes };
             let about = match group {
                 [one] => format!("{} {}", one.file, one.value),
                 many => format!("{} rules", many.len()),
@@ -260,7 +260,7 @@ fn make_one(k: &Kernel, path: &std::path::Path, journal: &mut Journal) -> Result
         journal.will(Undo::RemoveCgroup(path.to_owned()))?;
     }
     let call = Mkdirat { dir: At::CWD, path, mode: 0o755 };
-    k.ask(call, &[Errno::EEXIST]).or_else(super::below::ignore(Errno::EEXIST))
+    k.ask(call, &[Errno::EEXIST]).or_else(crate::error::ignore(Errno::EEXIST))
 }
 
 fn hand_down(k: &Kernel, enable: &[(PathBuf, String)], file: Option<PathBuf>) -> Result<()> {

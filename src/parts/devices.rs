@@ -11,9 +11,9 @@ use nix::mount::MsFlags;
 use nix::sys::stat::SFlag;
 use oci_spec::runtime::{LinuxDevice, LinuxDeviceType};
 
-use super::below;
+use super::step::{Step, config, default};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config, default};
+use crate::sys::below;
 use crate::sys::{
     At, Fchmodat, Fchownat, Fd, Kernel, Mknodat, Mount, Openat, Place, Symlinkat, Umask, Unlinkat,
 };
@@ -59,7 +59,7 @@ const LINKS: &[(&str, &str)] = &[
 ];
 
 /// Default devices, those of the config, links.
-pub fn steps(asked: &[LinuxDevice], bind: bool) -> Result<Vec<Step>> {
+pub fn steps(asked: &[LinuxDevice], bind: bool) -> Result<Vec<Step<Device>>> {
     let nodes: Vec<Node> = DEFAULT
         .iter()
         .filter(|(path, ..)| !asked.iter().any(|d| d.path() == Path::new(path)))
@@ -73,17 +73,17 @@ pub fn steps(asked: &[LinuxDevice], bind: bool) -> Result<Vec<Step>> {
             gid: 0,
         })
         .collect();
-    let act = Act::Device(Device::Nodes { nodes, bind });
+    let act = Device::Nodes { nodes, bind };
     let mut steps = vec![Step::container("default_devices", default("every container"), act)];
     for (i, device) in asked.iter().enumerate() {
         let field = format!("linux.devices[{i}]");
         let node = read(device).map_err(|e| e.at(&field))?;
         let subject = node.path.display().to_string();
-        let act = Act::Device(Device::Nodes { nodes: vec![node], bind });
+        let act = Device::Nodes { nodes: vec![node], bind };
         steps.push(Step::container("device", config(field), act).about(subject));
     }
     let links = LINKS.iter().map(|(path, to)| ((*path).into(), (*to).into())).collect();
-    let act = Act::Device(Device::Links(links));
+    let act = Device::Links(links);
     steps.push(Step::container("device_links", default("every container"), act));
     Ok(steps)
 }
@@ -168,7 +168,7 @@ fn bind(k: &Kernel, node: &Node, root: &Fd) -> Result<()> {
 fn link(k: &Kernel, name: &str, to: &str, dev: &Fd) -> Result<()> {
     let call = Symlinkat { target: Path::new(to), dir: dev.at(), path: Path::new(name) };
     let there = nix::errno::Errno::EEXIST;
-    k.ask(call, &[there]).or_else(below::ignore(there))
+    k.ask(call, &[there]).or_else(crate::error::ignore(there))
 }
 
 pub fn by_hand(what: &Device) -> Vec<String> {
@@ -210,7 +210,7 @@ mod tests {
         ]))
         .unwrap();
         let steps = steps(&asked, false).unwrap();
-        let Act::Device(Device::Nodes { nodes, .. }) = &steps[0].act else { panic!() };
+        let Device::Nodes { nodes, .. } = &steps[0].act else { panic!() };
         assert!(nodes.iter().all(|n| n.path != Path::new("/dev/null")));
         assert_eq!(steps[1].subject.as_deref(), Some("/dev/null"));
     }

@@ -4,8 +4,8 @@
 //! belong to the UTS namespace. Without one of its own the container would rename the host, so a
 //! config that asks for that is refused.
 
+use super::step::{Step, config};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config};
 use crate::sys::{Kernel, Setdomainname, Sethostname};
 
 /// What one step does.
@@ -18,7 +18,11 @@ pub enum Identity {
 /// The kernel's limit, __NEW_UTS_LEN.
 const LONGEST: usize = 64;
 
-pub fn steps(host: Option<&str>, domain: Option<&str>, own_uts: bool) -> Result<Vec<Step>> {
+pub fn steps(
+    host: Option<&str>,
+    domain: Option<&str>,
+    own_uts: bool,
+) -> Result<Vec<Step<Identity>>> {
     let mut steps = Vec::new();
     let names = [("hostname", host), ("domainname", domain)];
     for (field, name) in names {
@@ -36,7 +40,7 @@ pub fn steps(host: Option<&str>, domain: Option<&str>, own_uts: bool) -> Result<
             "hostname" => Identity::Hostname(name.into()),
             _ => Identity::Domainname(name.into()),
         };
-        steps.push(Step::container(field, config(field), Act::Identity(act)).about(name));
+        steps.push(Step::container(field, config(field), act).about(name));
     }
     Ok(steps)
 }

@@ -14,8 +14,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use oci_spec::runtime::LinuxIdMapping;
 
+use super::step::Step;
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step};
 use crate::sys::{At, Kernel, Pid, Setgroups, Setresgid, Setresuid, write_file};
 
 /// One line of a map: `size` ids from `inside` on are those from `outside` on.
@@ -66,15 +66,15 @@ pub fn outside(map: &[Range], inside: u32) -> Option<u32> {
 
 impl Maps {
     /// The runtime's two steps and the container's one. `asked` says whose idea the namespace was.
-    pub fn steps(&self, asked: &crate::event::Asked) -> Vec<Step> {
+    pub fn steps(&self, asked: &crate::event::Asked) -> Vec<Step<IdMap>> {
         let helpers = self.helpers.clone().unzip();
         let uids = IdMap::Uids { map: self.uids.clone(), helper: helpers.0 };
         let gids = IdMap::Gids { map: self.gids.clone(), helper: helpers.1, deny: self.deny };
         let root = IdMap::BecomeRoot { groups: !self.deny };
         vec![
-            Step::runtime("uid_map", asked.clone(), Act::IdMap(uids)),
-            Step::runtime("gid_map", asked.clone(), Act::IdMap(gids)),
-            Step::container("become_root", asked.clone(), Act::IdMap(root)),
+            Step::runtime("uid_map", asked.clone(), uids),
+            Step::runtime("gid_map", asked.clone(), gids),
+            Step::container("become_root", asked.clone(), root),
         ]
     }
 }

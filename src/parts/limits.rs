@@ -8,8 +8,8 @@ use std::path::Path;
 
 use oci_spec::runtime::PosixRlimit;
 
+use super::step::{Step, config};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config};
 use crate::sys::{At, Kernel, Prlimit64, write_file};
 
 /// What one step does.
@@ -39,14 +39,14 @@ const RESOURCES: &[(&str, u32)] = &[
     ("RLIMIT_RTTIME", 15),
 ];
 
-pub fn steps(rlimits: &[PosixRlimit], oom_score_adj: Option<i32>) -> Result<Vec<Step>> {
+pub fn steps(rlimits: &[PosixRlimit], oom_score_adj: Option<i32>) -> Result<Vec<Step<Limit>>> {
     let mut steps = Vec::new();
     if let Some(score) = oom_score_adj {
         if !(-1000..=1000).contains(&score) {
             let text = format!("{score} is not between -1000 and 1000");
             return Err(Error::yours(text).at("process.oomScoreAdj"));
         }
-        let act = Act::Limit(Limit::OomScoreAdj(score));
+        let act = Limit::OomScoreAdj(score);
         steps.push(Step::container("oom_score_adj", config("process.oomScoreAdj"), act));
     }
     for (i, limit) in rlimits.iter().enumerate() {
@@ -64,7 +64,7 @@ pub fn steps(rlimits: &[PosixRlimit], oom_score_adj: Option<i32>) -> Result<Vec<
         if soft > hard {
             return Err(Error::yours(format!("soft {soft} is above hard {hard}")).at(field));
         }
-        let act = Act::Limit(Limit::Rlimit { resource: *resource, soft, hard });
+        let act = Limit::Rlimit { resource: *resource, soft, hard };
         steps.push(Step::container("rlimit", config(field), act).about(resource.0));
     }
     Ok(steps)

@@ -13,9 +13,10 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
 
-use super::{below, mounts, rootfs};
+use super::step::{Step, config};
+use super::{mounts, rootfs};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config};
+use crate::sys::below;
 use crate::sys::{At, Fd, Kernel, Mount, Openat, Place, look};
 
 /// What one step does.
@@ -26,7 +27,7 @@ pub enum Mask {
 }
 
 /// One step for each of the two lists that is not empty.
-pub fn steps(masked: &[String], readonly: &[String]) -> Result<Vec<Step>> {
+pub fn steps(masked: &[String], readonly: &[String]) -> Result<Vec<Step<Mask>>> {
     let read = |list: &[String], field: &str| {
         list.iter()
             .enumerate()
@@ -35,11 +36,11 @@ pub fn steps(masked: &[String], readonly: &[String]) -> Result<Vec<Step>> {
     };
     let mut steps = Vec::new();
     if !masked.is_empty() {
-        let act = Act::Mask(Mask::Hide(read(masked, "linux.maskedPaths")?));
+        let act = Mask::Hide(read(masked, "linux.maskedPaths")?);
         steps.push(Step::container("masked_paths", config("linux.maskedPaths"), act));
     }
     if !readonly.is_empty() {
-        let act = Act::Mask(Mask::ReadOnly(read(readonly, "linux.readonlyPaths")?));
+        let act = Mask::ReadOnly(read(readonly, "linux.readonlyPaths")?);
         steps.push(Step::container("readonly_paths", config("linux.readonlyPaths"), act));
     }
     Ok(steps)

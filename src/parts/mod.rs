@@ -1,9 +1,11 @@
 //! What a container is made of, one mechanism a file.
 //!
 //! Each file has all of its mechanism: the story, the pure half (`steps`, from the config to
-//! [`Step`](crate::plan::Step)s), the acting half (`perform`, which takes a `&Kernel`), the commands
+//! [`Step`](step::Step)s of its own acts), the acting half (`perform`, which takes a `&Kernel`), the commands
 //! that do the same by hand, and tests. They are declared here in the order in which a run meets
 //! them.
+
+pub mod step;
 
 pub mod state;
 
@@ -34,5 +36,3 @@ pub mod terminal;
 pub mod capabilities;
 
 pub mod user;
-
-pub mod below;

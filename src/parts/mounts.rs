@@ -16,9 +16,10 @@ use std::path::{Path, PathBuf};
 use nix::mount::MsFlags;
 use oci_spec::runtime as oci;
 
-use super::{below, rootfs};
+use super::rootfs;
+use super::step::{Step, config};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config};
+use crate::sys::below;
 use crate::sys::{At, Fd, Kernel, Mkdirat, Mount as MountCall, Openat, Place, Symlinkat, look};
 
 /// One entry of `mounts`.
@@ -46,14 +47,14 @@ pub enum What {
 }
 
 /// Reads `mounts`, checked.
-pub fn steps(list: &[oci::Mount], bundle: &Path, world: &World) -> Result<Vec<Step>> {
+pub fn steps(list: &[oci::Mount], bundle: &Path, world: &World) -> Result<Vec<Step<Mount>>> {
     list.iter()
         .enumerate()
         .map(|(i, mount)| {
             let field = format!("mounts[{i}]");
             let read = read(mount, bundle, world).map_err(|e| e.at(&field))?;
             let subject = read.destination.display().to_string();
-            Ok(Step::container("mount", config(field), Act::Mount(read)).about(subject))
+            Ok(Step::container("mount", config(field), read).about(subject))
         })
         .collect()
 }

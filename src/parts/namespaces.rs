@@ -20,8 +20,8 @@ use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
+use super::step::{Step, config};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config};
 use crate::sys::{At, Clone3, Fd, Fork, Kernel, Openat, Setns, Unshare};
 
 /// What one step does.
@@ -84,26 +84,26 @@ impl Namespaces {
     }
 
     /// The step that starts the container's first process.
-    pub fn clone_step(&self, user_added: bool, into_cgroup: bool) -> Step {
+    pub fn clone_step(&self, user_added: bool, into_cgroup: bool) -> Step<Namespace> {
         let mut flags = if user_added { CloneFlags::CLONE_NEWUSER } else { CloneFlags::empty() };
         for (_, kind, path) in &self.listed {
             if path.is_none() && *kind != LinuxNamespaceType::Cgroup {
                 flags |= flag(*kind);
             }
         }
-        let act = Act::Namespace(Namespace::Clone { flags, into_cgroup });
+        let act = Namespace::Clone { flags, into_cgroup };
         let key = if flags.is_empty() { "process" } else { "namespaces" };
         Step::runtime(key, config("linux.namespaces"), act)
     }
 
     /// What the runtime joins before the clone, because only children move.
-    pub fn joined_by_runtime(&self) -> Vec<Step> {
+    pub fn joined_by_runtime(&self) -> Vec<Step<Namespace>> {
         let first = [LinuxNamespaceType::Pid, LinuxNamespaceType::Time];
         self.join_steps(&first, Step::runtime)
     }
 
     /// What the container joins itself; mounts last.
-    pub fn joined_by_container(&self) -> Vec<Step> {
+    pub fn joined_by_container(&self) -> Vec<Step<Namespace>> {
         use LinuxNamespaceType::{Cgroup, Ipc, Mount, Network, Uts};
         self.join_steps(&[Ipc, Uts, Network, Cgroup, Mount], Step::container)
     }
@@ -111,14 +111,14 @@ impl Namespaces {
     fn join_steps(
         &self,
         kinds: &[LinuxNamespaceType],
-        side: fn(&'static str, crate::event::Asked, Act) -> Step,
-    ) -> Vec<Step> {
+        side: fn(&'static str, crate::event::Asked, Namespace) -> Step<Namespace>,
+    ) -> Vec<Step<Namespace>> {
         let mut steps = Vec::new();
         for kind in kinds {
             let found = self.listed.iter().find(|(_, k, _)| k == kind);
             if let Some((_, kind, Some(path))) = found {
                 let join = Namespace::Join { kind: flag(*kind), path: path.clone() };
-                let step = side("join", config(self.field(*kind)), Act::Namespace(join));
+                let step = side("join", config(self.field(*kind)), join);
                 steps.push(step.about(kind.to_string()));
             }
         }
@@ -126,9 +126,9 @@ impl Namespaces {
     }
 
     /// The cgroup namespace, once the process is in its cgroup.
-    pub fn cgroup_step(&self) -> Option<Step> {
+    pub fn cgroup_step(&self) -> Option<Step<Namespace>> {
         let kind = LinuxNamespaceType::Cgroup;
-        let act = Act::Namespace(Namespace::Unshare { flags: flag(kind) });
+        let act = Namespace::Unshare { flags: flag(kind) };
         self.makes(kind).then(|| Step::container("cgroup_namespace", config(self.field(kind)), act))
     }
 }
@@ -216,7 +216,7 @@ mod tests {
         .unwrap();
         let step = all.clone_step(false, true);
         let flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
-        assert_eq!(step.act, Act::Namespace(Namespace::Clone { flags, into_cgroup: true }));
+        assert_eq!(step.act, Namespace::Clone { flags, into_cgroup: true });
         assert!(all.cgroup_step().is_some());
     }
 

@@ -76,7 +76,7 @@ fn enter(k: &Kernel, path: &Path) -> Result<()> {
 fn make_parents(k: &Kernel, path: &Path) -> Result<()> {
     for ancestor in path.ancestors().collect::<Vec<_>>().into_iter().rev().skip(1) {
         let call = Mkdirat { dir: At::CWD, path: ancestor, mode: 0o755 };
-        k.ask(call, &[Errno::EEXIST]).or_else(super::below::ignore(Errno::EEXIST))?;
+        k.ask(call, &[Errno::EEXIST]).or_else(crate::error::ignore(Errno::EEXIST))?;
     }
     Ok(())
 }
@@ -111,7 +111,7 @@ fn find(program: &Program, pretend: bool) -> Result<PathBuf> {
     // A plan is shown before the swap of the roots: it looks below the folder that will be `/`.
     let outside = pretend && program.root.is_dir();
     let there = |file: &PathBuf| match outside {
-        true => program.root.join(super::below::relative(file)).symlink_metadata().is_ok(),
+        true => program.root.join(crate::sys::below::relative(file)).symlink_metadata().is_ok(),
         false => is_program(file),
     };
     let found = path.split(':').map(|dir| Path::new(dir).join(name)).find(there);
@@ -130,7 +130,7 @@ fn is_program(path: &Path) -> bool {
 
 fn not_found(name: &str, path: &str, root: Option<&PathBuf>) -> Error {
     let inside = |dir: &str| match root {
-        Some(root) => root.join(super::below::relative(Path::new(dir))),
+        Some(root) => root.join(crate::sys::below::relative(Path::new(dir))),
         None => dir.into(),
     };
     let mut names: Vec<String> = path

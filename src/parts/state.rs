@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
-use crate::perform::journal::Journal;
+use crate::lifecycle::journal::Journal;
 use crate::sys::{At, Kernel, Mkdirat, Pid, Renameat, write_new_file};
 
 /// What one step does.
@@ -28,7 +28,7 @@ pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
     for missing in root.ancestors().collect::<Vec<_>>().into_iter().rev() {
         if !missing.is_dir() {
             let call = Mkdirat { dir: At::CWD, path: missing, mode: 0o700 };
-            k.ask(call, &[Errno::EEXIST]).or_else(super::below::ignore(Errno::EEXIST))?;
+            k.ask(call, &[Errno::EEXIST]).or_else(crate::error::ignore(Errno::EEXIST))?;
         }
     }
     if !k.pretends() {

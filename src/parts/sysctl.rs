@@ -12,8 +12,8 @@ use nix::fcntl::OFlag;
 use oci_spec::runtime::LinuxNamespaceType;
 
 use super::namespaces::Namespaces;
+use super::step::{Step, config};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config};
 use crate::sys::{Fd, Kernel, Openat2, Write, look};
 
 /// One setting.
@@ -26,7 +26,10 @@ pub struct Sysctl {
 
 const PROC_SUPER_MAGIC: i64 = 0x9fa0;
 
-pub fn steps(asked: &BTreeMap<String, String>, namespaces: &Namespaces) -> Result<Vec<Step>> {
+pub fn steps(
+    asked: &BTreeMap<String, String>,
+    namespaces: &Namespaces,
+) -> Result<Vec<Step<Sysctl>>> {
     asked
         .iter()
         .map(|(name, value)| {
@@ -35,7 +38,7 @@ pub fn steps(asked: &BTreeMap<String, String>, namespaces: &Namespaces) -> Resul
             let slashes = name.find('/').is_some_and(|s| name.find('.').is_none_or(|d| s < d));
             let path = if slashes { name.clone() } else { name.replace('.', "/") };
             check(&path, namespaces).map_err(|e| e.at(&field))?;
-            let act = Act::Sysctl(Sysctl { path, value: value.clone() });
+            let act = Sysctl { path, value: value.clone() };
             Ok(Step::container("sysctl", config(field), act).about(name))
         })
         .collect()

@@ -15,8 +15,8 @@ use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
 use nix::sys::socket::SockType;
 
-use super::below;
 use crate::error::{Error, Result};
+use crate::sys::below;
 use crate::sys::{At, Dup3, Fd, Kernel, Mount, Openat, Openat2, Place, Tiocsctty, plumbing};
 
 /// What one step does.

@@ -7,8 +7,8 @@
 use oci_spec::runtime as oci;
 
 use super::idmap::{Range, outside};
+use super::step::{Step, config};
 use crate::error::{Error, Result};
-use crate::plan::step::{Act, Step, config};
 use crate::sys::{Kernel, Setgroups, Setresgid, Setresuid, Umask};
 
 /// The identity of the container's program.
@@ -22,7 +22,11 @@ pub struct User {
 }
 
 /// `maps` are those of a new user namespace, `deny` tells whether it gave up setgroups.
-pub fn step(user: &oci::User, maps: Option<(&[Range], &[Range])>, deny: bool) -> Result<Step> {
+pub fn step(
+    user: &oci::User,
+    maps: Option<(&[Range], &[Range])>,
+    deny: bool,
+) -> Result<Step<User>> {
     let extra = user.additional_gids().clone().unwrap_or_default();
     if let Some((uids, gids)) = maps {
         let check = |map: &[Range], id: u32, field: &str, maps: &str| match outside(map, id) {
@@ -46,7 +50,7 @@ pub fn step(user: &oci::User, maps: Option<(&[Range], &[Range])>, deny: bool) ->
     let groups = (!deny).then_some(extra);
     let user = User { uid: user.uid(), gid: user.gid(), groups, umask: user.umask() };
     let about = format!("{}:{}", user.uid, user.gid);
-    Ok(Step::container("user", config("process.user"), Act::User(user)).about(about))
+    Ok(Step::container("user", config("process.user"), user).about(about))
 }
 
 pub fn perform(k: &Kernel, user: &User) -> Result<()> {

@@ -5,11 +5,11 @@
 
 use std::rc::Rc;
 
-use super::journal::Journal;
 use super::talk::{Message, Talk};
 use super::{Held, in_step, perform};
 use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
+use crate::lifecycle::journal::Journal;
 use crate::plan::Plan;
 use crate::sys::{Fd, Kernel, Manner, plumbing};
 

@@ -13,7 +13,6 @@
 
 pub mod attend;
 pub mod child;
-pub mod journal;
 pub mod parent;
 pub mod talk;
 pub mod whole;
@@ -22,6 +21,7 @@ use std::rc::Rc;
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
+use crate::lifecycle::journal::Journal;
 use crate::parts::namespaces::Namespace;
 use crate::parts::state::State;
 use crate::parts::{
@@ -30,7 +30,6 @@ use crate::parts::{
 };
 use crate::plan::{Act, Plan, Step};
 use crate::sys::{Fd, Kernel, Manner, Pid};
-use journal::Journal;
 use talk::{Message, Talk};
 
 /// What one side holds between its steps: descriptors, never paths.

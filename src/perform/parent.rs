@@ -4,11 +4,11 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::journal::{Journal, LastWords, Undo, remove_state, undo};
 use super::talk::{Message, Talk};
 use super::{Held, child, in_step, perform};
 use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
+use crate::lifecycle::journal::{Journal, LastWords, Undo, remove_state, undo};
 use crate::parts::namespaces::{self, Namespace};
 use crate::plan::{Act, Plan};
 use crate::sys::{Fork, Kernel, Manner, Pid, look, plumbing};

@@ -23,7 +23,7 @@
 //!
 //! Messages are kept whole by SOCK_SEQPACKET. The runtime waits by receiving, so a full socket never
 //! blocks both. End of conversation is no proof of execve, since death closes a socket too: the
-//! runtime asks the kernel (PF_FORKNOEXEC) and reads the [last words](super::journal).
+//! runtime asks the kernel (PF_FORKNOEXEC) and reads the [last words](crate::lifecycle::journal).
 
 use std::os::fd::{OwnedFd, RawFd};
 

@@ -7,10 +7,10 @@
 use std::path::Path;
 
 use super::attend::{Signals, attend, copy_size};
-use super::journal::Undo;
 use super::parent::{Watch, create};
 use crate::error::Result;
 use crate::event::Event;
+use crate::lifecycle::journal::Undo;
 use crate::plan::Plan;
 use crate::sys::plumbing;
 

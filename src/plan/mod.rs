@@ -7,7 +7,9 @@
 //! A plan can be printed (`--plan`), counted, and compared in a test for a machine that the test
 //! does not run on, because [`crate::facts::Facts`] is a plain value.
 
+mod config;
 pub mod create;
+mod ids;
 pub mod step;
 
 use std::path::PathBuf;

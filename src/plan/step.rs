@@ -1,29 +1,16 @@
-//! A step: the unit in which a container is planned, performed, told, undone and explained.
+//! The plan's steps: all parts' acts in one list.
 //!
-//! A step is data. It says who performs it, whose idea it is, under which key `lessons/` explains
-//! it, and (as [`Act`]) what is to be done; the part that owns the act knows how. To add a
-//! mechanism: a file in `parts/`, a variant here, a line in `plan/create.rs`, a paragraph in
-//! `lessons/`.
+//! To add a mechanism: a file in `parts/` with its act, a variant here, a line in `plan/create.rs`,
+//! a line in `perform`, a paragraph in `lessons/`.
 
-use crate::event::{Asked, Lane, StepInfo};
+use crate::event::StepInfo;
 use crate::parts::{
-    capabilities, cgroups, devices, identity, idmap, limits, masks, mounts, namespaces, process,
-    rootfs, state, sysctl, terminal, user,
+    self, capabilities, cgroups, devices, identity, idmap, limits, masks, mounts, namespaces,
+    process, rootfs, state, sysctl, terminal, user,
 };
 
 /// One entry of a [`Plan`](super::Plan).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Step {
-    /// The word under which it is explained: `pivot_root`.
-    pub key: &'static str,
-    /// Which field of config.json asked for it, or why it is there all the same.
-    pub asked: Asked,
-    /// Who performs it.
-    pub lane: Lane,
-    /// What this one is about, when there are several of its kind.
-    pub subject: Option<String>,
-    pub act: Act,
-}
+pub type Step = parts::step::Step<Act>;
 
 /// What is to be done. One variant per part; the part's file has all of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,19 +33,6 @@ pub enum Act {
 }
 
 impl Step {
-    pub fn runtime(key: &'static str, asked: Asked, act: Act) -> Step {
-        Step { key, asked, lane: Lane::Runtime, subject: None, act }
-    }
-
-    pub fn container(key: &'static str, asked: Asked, act: Act) -> Step {
-        Step { key, asked, lane: Lane::Container, subject: None, act }
-    }
-
-    pub fn about(mut self, subject: impl Into<String>) -> Step {
-        self.subject = Some(subject.into());
-        self
-    }
-
     /// The commands that do the same, for `by hand`. Empty where no shell tool can.
     pub fn by_hand(&self) -> Vec<String> {
         match &self.act {
@@ -93,17 +67,10 @@ impl Step {
     }
 }
 
-/// A step that a field of config.json asked for.
-pub fn config(field: impl Into<String>) -> Asked {
-    Asked::Config(field.into())
-}
-
-/// A step of every run, with the reason.
-pub fn default(why: impl Into<String>) -> Asked {
-    Asked::Default(why.into())
-}
-
-/// A step without which another cannot be done.
-pub fn needed(by: impl Into<String>) -> Asked {
-    Asked::Needed(by.into())
+/// The steps of one part, for the plan's list: `all(steps, Act::Mount)`.
+pub fn all<A>(
+    steps: impl IntoIterator<Item = parts::step::Step<A>>,
+    act: fn(A) -> Act,
+) -> impl Iterator<Item = Step> {
+    steps.into_iter().map(move |step| step.map(act))
 }

@@ -4,9 +4,9 @@
 use nix::errno::Errno;
 use nix::libc;
 
+use super::CapSet;
 use super::kernel::Syscall;
 use crate::args::{Arg, Args};
-use crate::parts::capabilities::CapSet;
 
 /// setresuid(2): real, effective and saved user id at once.
 #[derive(Debug)]

@@ -14,6 +14,7 @@
 
 pub mod kernel;
 
+pub mod capset;
 pub mod file;
 pub mod identity;
 pub mod mount;
@@ -21,10 +22,12 @@ pub mod namespace;
 pub mod process;
 pub mod system;
 
+pub mod below;
 pub mod look;
 pub mod plumbing;
 pub mod write;
 
+pub use capset::CapSet;
 pub use file::*;
 pub use identity::*;
 pub use kernel::{Answer, At, Fd, Fork, Kernel, Manner, Pid, Syscall};

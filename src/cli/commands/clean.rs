@@ -7,8 +7,8 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::narration::{Narration, Usually};
 use crate::error::Result;
+use crate::lifecycle::journal::lock;
 use crate::lifecycle::{Status, all};
-use crate::perform::journal::lock;
 use crate::perform::parent::{self, Watch};
 
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::narration::{Narration, Usually};
 use crate::error::{Error, Result};
+use crate::lifecycle::journal::lock;
 use crate::lifecycle::{Status, find};
-use crate::perform::journal::lock;
 use crate::perform::parent::{self, Watch};
 
 #[derive(Debug, Args)]

@@ -40,7 +40,7 @@ impl Kill {
         for pid in pids {
             let gone = nix::errno::Errno::ESRCH;
             let call = crate::sys::Kill { pid: Pid(pid), signal };
-            k.ask(call, &[gone]).or_else(crate::parts::below::ignore(gone))?;
+            k.ask(call, &[gone]).or_else(crate::error::ignore(gone))?;
         }
         Ok(0)
     }

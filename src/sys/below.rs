@@ -10,8 +10,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, ResolveFlag};
 use nix::sys::stat::SFlag;
 
-use crate::error::{Error, Result};
-use crate::sys::{Fd, Kernel, Mkdirat, Mknodat, Openat2};
+use super::{Fd, Kernel, Mkdirat, Mknodat, Openat2};
+use crate::error::{Error, Result, ignore};
 
 /// Opens something below the root, as a place (O_PATH): a directory, file or device.
 pub fn open(k: &Kernel, root: &Fd, path: &Path, expected: &[Errno]) -> Result<Fd> {
@@ -84,11 +84,6 @@ pub fn split(path: &Path) -> Result<(&Path, &str)> {
         (Some(parent), Some(name)) => Ok((parent, name)),
         _ => Err(Error::yours(format!("{}: no name to make below the root", path.display()))),
     }
-}
-
-/// `.or_else(ignore(Errno::EEXIST))`: this answer is as good as success.
-pub fn ignore(errno: Errno) -> impl Fn(Error) -> Result<()> {
-    move |e| if e.errno() == Some(errno) { Ok(()) } else { Err(e) }
 }
 
 #[cfg(test)]

@@ -238,7 +238,7 @@ fn kill_all(k: &Kernel, path: &Path) -> Result<()> {
     let procs = look::read_if_there(path.join("cgroup.procs")).unwrap_or_default();
     for pid in procs.lines().filter_map(|l| l.parse().ok()).filter(|pid| *pid != 0) {
         let call = crate::sys::Kill { pid: crate::sys::Pid(pid), signal: 9 };
-        k.ask(call, &[Errno::ESRCH]).or_else(crate::parts::below::ignore(Errno::ESRCH))?;
+        k.ask(call, &[Errno::ESRCH]).or_else(crate::error::ignore(Errno::ESRCH))?;
     }
     Ok(())
 }
@@ -246,7 +246,7 @@ fn kill_all(k: &Kernel, path: &Path) -> Result<()> {
 /// Removes a state folder: what is in it, then itself. The journal goes last, so that a kill in
 /// between loses nothing.
 pub fn remove_state(k: &Kernel, dir: &Path) -> Result<()> {
-    let gone = || crate::parts::below::ignore(Errno::ENOENT);
+    let gone = || crate::error::ignore(Errno::ENOENT);
     for name in ["state.json.new", "state.json", "config.json", "start.sock", Journal::FILE] {
         let path = &dir.join(name);
         if path.symlink_metadata().is_ok() {
