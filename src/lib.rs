@@ -7,6 +7,8 @@ pub mod bundle;
 
 pub mod facts;
 
+pub mod doctor;
+
 pub mod plan;
 
 pub mod parts;

@@ -54,6 +54,8 @@ pub enum Verb {
     Spec(commands::spec::Spec),
     /// Finish what a killed learnc could not undo
     Clean(commands::clean::Clean),
+    /// Show what this machine can do, and what to do about what it cannot
+    Doctor(commands::doctor::Doctor),
 }
 
 /// Options of verbs that take a bundle.
@@ -107,6 +109,7 @@ pub fn main() -> i32 {
         Verb::List(verb) => verb.perform(&context),
         Verb::Spec(verb) => verb.perform(),
         Verb::Clean(verb) => verb.perform(&context),
+        Verb::Doctor(verb) => verb.perform(&context),
     };
     match answer {
         Ok(status) => status,

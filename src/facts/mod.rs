@@ -5,7 +5,8 @@
 //! a plan needs; [`whole`] adds what only a person asks for.
 
 mod cgroups;
-mod machine;
+pub mod machine;
+mod user;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,21 +83,23 @@ pub fn read() -> Facts {
         cgroups: cgroups::read(),
         ..Facts::default()
     };
-    if uid != 0 {
-        facts.user = machine::login_name(uid);
-        facts.subuids = machine::ranges("/etc/subuid", uid, facts.user.as_deref());
-        facts.subgids = machine::ranges("/etc/subgid", uid, facts.user.as_deref());
-        facts.idmap_helpers = machine::in_path("newuidmap").zip(machine::in_path("newgidmap"));
+    if !facts.is_root() {
+        facts.user = user::login_name(uid);
+        facts.subuids = user::ranges("/etc/subuid", uid, facts.user.as_deref());
+        facts.subgids = user::ranges("/etc/subgid", uid, facts.user.as_deref());
+        facts.idmap_helpers = user::in_path("newuidmap").zip(user::in_path("newgidmap"));
     }
     facts
 }
 
 /// What doctor shows besides.
 pub fn whole() -> Facts {
-    Facts { machine: Some(machine::read()), ..read() }
+    let facts = read();
+    let machine = machine::read(facts.idmap_helpers.as_ref());
+    Facts { machine: Some(machine), ..facts }
 }
 
 /// The name of this process's effective user.
 pub fn login_name() -> Option<String> {
-    machine::login_name(look::ids().0)
+    user::login_name(look::ids().0)
 }

@@ -1,5 +1,6 @@
 //! Observers of events: what people and programs see. Nothing here decides or acts on a container.
 
+pub mod doctor;
 pub mod json;
 pub mod terminal;
 

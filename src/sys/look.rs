@@ -60,6 +60,67 @@ pub fn is_writable(path: impl AsRef<Path>) -> bool {
     faccessat(AT_FDCWD, path.as_ref(), AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()
 }
 
+/// What stands in the way of a set-user-id program's privileges: its own bits, or its mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privileged {
+    /// It has the bit and root's ownership, or file capabilities: capabilities(7).
+    Yes,
+    No,
+    /// It would be, but its mount has `nosuid`.
+    NotOnThisMount,
+}
+
+/// Whether a program gets privileges that its caller lacks.
+pub fn privileged(path: &Path) -> Option<Privileged> {
+    let meta = std::fs::metadata(path).ok()?;
+    let setuid = meta.mode() & 0o4000 != 0 && meta.uid() == 0;
+    let marked = setuid || has_attribute(path, c"security.capability");
+    let nosuid = nix::sys::statvfs::statvfs(path)
+        .is_ok_and(|s| s.flags().contains(nix::sys::statvfs::FsFlags::ST_NOSUID));
+    Some(match (marked, nosuid) {
+        (true, true) => Privileged::NotOnThisMount,
+        (true, false) => Privileged::Yes,
+        (false, _) => Privileged::No,
+    })
+}
+
+fn has_attribute(path: &Path, name: &std::ffi::CStr) -> bool {
+    use nix::NixPath;
+    // SAFETY: both strings end in NUL; a length of 0 asks for the size and writes nothing.
+    let size = path.with_nix_path(|path| unsafe {
+        libc::getxattr(path.as_ptr(), name.as_ptr(), std::ptr::null_mut(), 0)
+    });
+    size.is_ok_and(|size| size > 0)
+}
+
+/// Calls that are younger than some kernels which are still about: since when, and how to ask for
+/// each with arguments that no kernel accepts, so that nothing happens.
+const YOUNG_CALLS: &[(&str, &str, libc::c_long, [libc::c_long; 3])] = &[
+    ("clone3", "5.3", libc::SYS_clone3, [0, 0, 0]),
+    ("pidfd_open", "5.3", libc::SYS_pidfd_open, [-1, 0, 0]),
+    ("openat2", "5.6", libc::SYS_openat2, [-1, 0, 0]),
+    ("close_range", "5.9", libc::SYS_close_range, [1, 0, 0]),
+    ("mount_setattr", "5.12", libc::SYS_mount_setattr, [-1, 0, -1]),
+];
+
+/// The first kernel that has a call: `5.6` for openat2. None for those that every kernel has.
+pub fn known_since(call: &str) -> Option<&'static str> {
+    YOUNG_CALLS.iter().find(|(name, ..)| *name == call).map(|(_, since, ..)| *since)
+}
+
+/// The young calls that this process cannot make: the kernel, or a filter before it, answers
+/// ENOSYS, or EPERM before looking at what is asked.
+pub fn calls_not_known() -> Vec<&'static str> {
+    let unknown = |number, [a, b, c]: [libc::c_long; 3]| {
+        // SAFETY: no argument is a valid pointer to anything, or a valid descriptor, process or
+        // range: the call is refused, known or not.
+        let answer = unsafe { libc::syscall(number, a, b, c, 0, 0) };
+        answer == -1 && matches!(nix::errno::Errno::last_raw(), libc::ENOSYS | libc::EPERM)
+    };
+    let calls = YOUNG_CALLS.iter().filter(|(_, _, number, args)| unknown(*number, *args));
+    calls.map(|(name, ..)| *name).collect()
+}
+
 /// How many threads this process has. One, until execve: see the invariants in `lib.rs`.
 pub fn threads() -> usize {
     #[cfg(debug_assertions)]

@@ -3,6 +3,7 @@
 pub mod clean;
 pub mod create;
 pub mod delete;
+pub mod doctor;
 pub mod kill;
 pub mod list;
 pub mod run;
