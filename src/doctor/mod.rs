@@ -2,17 +2,23 @@
 //!
 //! A [`Finding`] is one thing that was looked at: the evidence (which file, which value), a verdict,
 //! and a `case`, the word under which `lessons/words/doctor.toml` says what it means, what it costs
-//! and the smallest thing to do about it. [`findings`] goes through everything that matters, in
-//! order.
+//! and the smallest thing to do about it. Two roads lead to findings:
 //!
-//! It is pure: facts in, findings out. So a test asks what doctor says of a machine that it does
+//! * [`findings`] goes through everything that matters, for `learnc doctor`;
+//! * [`why`] starts from an error: the refused call, the step it belongs to, and the machine as it is
+//!   at that moment. [`program`] does the same for a program that would not start, from inside the
+//!   container, since only there its loader can be missing.
+//!
+//! Both are pure: facts in, findings out. So a test asks what doctor says of a machine that it does
 //! not run on (`fixtures/facts/*.json`). [`attempt`] is the exception, and takes `k: &Kernel`: it
 //! makes a user namespace in a child that ends at once, since no file tells all that can forbid it.
 
 pub mod attempt;
 pub mod cgroups;
 pub mod features;
+pub mod program;
 pub mod users;
+pub mod why;
 pub mod words;
 
 use serde::Serialize;

@@ -90,7 +90,8 @@ mod tests {
         let calls =
             ["good(", "limited(", "missing("].into_iter().flat_map(|f| code.split(f).skip(1));
         let strings = calls.filter_map(|rest| {
-            let inside = rest.split_once(')')?.0;
+            let inside = rest.trim_start().split_once(')')?.0;
+            inside.strip_prefix('"')?;
             Some(inside.strip_suffix('"')?.rsplit_once('"')?.1.to_owned())
         });
         strings.collect()
@@ -113,7 +114,11 @@ mod tests {
             assert!(!subject.title.is_empty() && subject.title.len() < 20, "{name}: its title");
             for (case, words) in &subject.cases {
                 assert!(code.contains(&format!("\"{case}\"")), "{name}.{case} is no case any more");
-                assert!(words.says.ends_with(['.', 'n', '}']), "{name}.{case}: {}", words.says);
+                assert!(
+                    words.says.ends_with(['.', '?', 'n', '}']),
+                    "{name}.{case}: {}",
+                    words.says
+                );
                 assert!(words.says.len() < 240, "{name}.{case} is an essay");
             }
         }

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::doctor::program;
 use crate::error::{Error, Result};
 use crate::sys::{At, Chdir, CloseRange, Execve, Kernel, Mkdirat, Prctl, Setsid};
 
@@ -82,8 +83,8 @@ fn make_parents(k: &Kernel, path: &Path) -> Result<()> {
 }
 
 /// execve, and if it returns, why.
-fn exec(k: &Kernel, program: &Program) -> Result<()> {
-    let path = find(program, k.pretends())?;
+fn exec(k: &Kernel, what: &Program) -> Result<()> {
+    let path = find(what, k.pretends())?;
     let strings = |list: &[String], field: &str| {
         list.iter()
             .enumerate()
@@ -93,91 +94,34 @@ fn exec(k: &Kernel, program: &Program) -> Result<()> {
             })
             .collect::<Result<Vec<_>>>()
     };
-    let argv = strings(&program.args, "process.args")?;
-    let envp = strings(&program.env, "process.env")?;
+    let argv = strings(&what.args, "process.args")?;
+    let envp = strings(&what.env, "process.env")?;
     let call = Execve { path: &path, argv: &argv, envp: &envp };
-    k.call(call).map_err(|e| explain(e, &path))
+    k.call(call).map_err(|e| program::explain(e, &path))
 }
 
 /// Finds the program as execvp(3) would, but along the PATH of the *container's* environment.
-fn find(program: &Program, pretend: bool) -> Result<PathBuf> {
-    let Some(name) = program.args.first().filter(|name| !name.is_empty()) else {
+fn find(what: &Program, pretend: bool) -> Result<PathBuf> {
+    let Some(name) = what.args.first().filter(|name| !name.is_empty()) else {
         return Err(Error::yours("no program to run").at("process.args"));
     };
     if name.contains('/') {
-        return Ok(program.cwd.join(name));
+        return Ok(what.cwd.join(name));
     }
-    let path = search_path(&program.env);
+    let path = search_path(&what.env);
     // A plan is shown before the swap of the roots: it looks below the folder that will be `/`.
-    let outside = pretend && program.root.is_dir();
+    let outside = pretend && what.root.is_dir();
     let there = |file: &PathBuf| match outside {
-        true => program.root.join(crate::sys::below::relative(file)).symlink_metadata().is_ok(),
-        false => is_program(file),
+        true => what.root.join(crate::sys::below::relative(file)).symlink_metadata().is_ok(),
+        false => program::is_program(file),
     };
     let found = path.split(':').map(|dir| Path::new(dir).join(name)).find(there);
-    found.ok_or_else(|| not_found(name, path, outside.then_some(&program.root)))
+    found.ok_or_else(|| program::not_found(name, path, outside.then_some(&what.root)))
 }
 
 /// The PATH that counts, or what shells fall back on.
 pub fn search_path(env: &[String]) -> &str {
     env.iter().rev().find_map(|e| e.strip_prefix("PATH=")).unwrap_or("/usr/local/bin:/usr/bin:/bin")
-}
-
-fn is_program(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-}
-
-fn not_found(name: &str, path: &str, root: Option<&PathBuf>) -> Error {
-    let inside = |dir: &str| match root {
-        Some(root) => root.join(crate::sys::below::relative(Path::new(dir))),
-        None => dir.into(),
-    };
-    let mut names: Vec<String> = path
-        .split(':')
-        .filter_map(|dir| std::fs::read_dir(inside(dir)).ok())
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .collect();
-    names.sort();
-    names.dedup();
-    let near: Vec<String> = names
-        .iter()
-        .filter(|n| n.starts_with(&name[..name.len().min(2)]) || n.contains(name))
-        .take(6)
-        .cloned()
-        .collect();
-    let shown = if near.is_empty() { names.iter().take(12).cloned().collect() } else { near };
-    let text = format!("{name}: no such program in the container's PATH ({path})");
-    let error = Error::yours(text).at("process.args[0]");
-    match names.len() {
-        0 => error.because("there is no program at all in those directories: is the root empty?"),
-        n => error.because(format!("{n} programs are there, such as {}", shown.join(", "))),
-    }
-}
-
-/// A kernel says ENOENT for a program whose *loader* is missing, and leaves people puzzled.
-fn explain(e: Error, path: &Path) -> Error {
-    let shown = path.display();
-    match e.errno() {
-        Some(Errno::ENOENT) if path.exists() => match crate::rootfs::program::interpreter(path) {
-            Some(loader) if !Path::new(&loader).exists() => e
-                .because(format!(
-                    "{shown} is there; what is missing is {loader}, which it names as its \
-                         loader or interpreter"
-                ))
-                .try_this(format!("copy {loader} and the libraries into the root filesystem")),
-            _ => e,
-        },
-        Some(Errno::ENOENT) => e.because(format!("there is no {shown} inside the container")),
-        Some(Errno::EACCES) if !is_program(path) => e
-            .because(format!("{shown} is no executable file"))
-            .try_this(format!("chmod +x {shown}")),
-        Some(Errno::ENOEXEC) => {
-            e.because(format!("{shown} is no program for this machine, nor does it start with #!"))
-        }
-        _ => e,
-    }
 }
 
 pub fn by_hand(what: &Process) -> Vec<String> {

@@ -14,7 +14,6 @@
 
 use std::path::{Path, PathBuf};
 
-use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags};
 use nix::sys::statvfs::FsFlags;
@@ -107,22 +106,11 @@ fn set_flags(k: &Kernel, target: &str, flags: MsFlags) -> Result<()> {
 fn pivot(k: &Kernel, root: &Fd) -> Result<()> {
     let here = Path::new(".");
     k.call(Fchdir { fd: root })?;
-    k.call(PivotRoot { new_root: here, put_old: here }).map_err(explain_pivot)?;
+    k.call(PivotRoot { new_root: here, put_old: here })?;
     k.call(Umount2 { target: Place::Path(here), flags: MntFlags::MNT_DETACH })?;
     k.call(Chdir { path: Path::new("/") })
 }
 // ANCHOR_END: pivot
-
-fn explain_pivot(e: Error) -> Error {
-    let rootfs = look::read_if_there("/proc/self/mountinfo")
-        .is_some_and(|m| m.lines().next().is_some_and(|l| l.contains(" - rootfs ")));
-    match e.errno() {
-        Some(Errno::EINVAL) if rootfs => e
-            .because("this machine's root is the initramfs, which pivot_root cannot put away")
-            .try_this("--no-pivot"),
-        _ => e,
-    }
-}
 
 fn move_root(k: &Kernel, root: &Fd) -> Result<()> {
     k.call(Fchdir { fd: root })?;

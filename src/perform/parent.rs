@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use super::talk::{Message, Talk};
 use super::{Held, child, in_step, perform};
+use crate::doctor::why;
 use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
 use crate::lifecycle::journal::{Journal, LastWords, Undo, remove_state, undo};
 use crate::parts::namespaces::{self, Namespace};
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Plan, Step};
 use crate::sys::{Fork, Kernel, Manner, Pid, look, plumbing};
 
 /// What may happen between two steps.
@@ -86,13 +87,20 @@ pub fn create<'a>(
             terminal,
         }),
         Err((index, error)) => {
-            watch.tell(|| Event::Failed { index, error: error.clone() });
+            let error = failed(index, error, Some(&plan.steps[index]), watch);
             // Closing the conversation lets a container that is still waiting end by itself.
             held.talk = None;
             take_back(&k, dir, held.pid, &held.journal, index > 0, watch);
             Err(error)
         }
     }
+}
+
+/// A step failed: looks for the cause while everything is still as it was, and tells both.
+fn failed(index: usize, error: Error, step: Option<&Step>, watch: Watch) -> Error {
+    let error = why::explain(error, step.map_or("", |step| step.key));
+    watch.tell(|| Event::Failed { index, error: error.clone() });
+    error
 }
 
 /// Ends the container's first process, if there is one, and undoes what the journal lists.
@@ -198,7 +206,8 @@ impl Runner<'_, '_> {
         let Some(talk) = self.held.talk.clone() else {
             return Err((from, Error::yours("the plan needs a container before there is one")));
         };
-        say_go(&talk, from, to, self.watch, self.held.pid).map_err(|e| (from, e))?;
+        let gone = || died(self.held.pid, self.plan.cgroups());
+        say_go(&talk, from, to, self.watch, self.held.pid).map_err(|_| (from, gone()))?;
         let mut last = from;
         loop {
             match talk.hear().map_err(|e| (last, e))? {
@@ -212,7 +221,7 @@ impl Runner<'_, '_> {
                 Some((Message::Done { next }, _)) => return Ok(next),
                 Some((Message::Failed { index, error }, _)) => return Err((index, error)),
                 Some((Message::Go { .. }, _)) | None => {
-                    return Err((last, died(self.held.pid)));
+                    return Err((last, gone()));
                 }
             }
         }
@@ -224,12 +233,11 @@ fn say_go(talk: &Talk, from: usize, to: usize, watch: Watch, pid: Pid) -> Result
 }
 
 /// The container is gone without a word: what the kernel can say about that.
-fn died(pid: Pid) -> Error {
+fn died(pid: Pid, cgroups: &[PathBuf]) -> Error {
+    // Its socket closes a moment before its cgroup has counted how it ended.
+    let _ = plumbing::Ending::of(pid.0).and_then(|ending| ending.wait());
     let error = Error::yours("the container's first process died");
-    match look::process_state(pid.0) {
-        Some('Z') => error.because("something killed it; the kernel's log (dmesg) may say what"),
-        _ => error,
-    }
+    why::explained(error, why::death(cgroups))
 }
 
 impl Created<'_> {
@@ -251,7 +259,7 @@ impl Created<'_> {
                 })
             }
             Err((index, error)) => {
-                self.watch.tell(|| Event::Failed { index, error: error.clone() });
+                let error = failed(index, error, self.plan.steps.get(index), self.watch);
                 let k = self.watch.kernel();
                 take_back(&k, &self.dir, self.pid, &self.journal, true, self.watch);
                 Err(error)
@@ -278,13 +286,14 @@ impl Created<'_> {
             // Behind the point of silence there is nobody to stop for.
             let stop = self.watch.stepper.is_some() && from < self.plan.silent;
             let to = if stop { from + 1 } else { end };
-            say_go(talk, from, to, self.watch, self.pid).map_err(|e| (from, e))?;
+            say_go(talk, from, to, self.watch, self.pid)
+                .map_err(|_| (from, died(self.pid, self.plan.cgroups())))?;
             match listen_to_start(talk, self.watch).map_err(|e| (from, e))? {
                 Some(next) => from = next,
                 None => break,
             }
         }
-        confirm(self.pid, &self.journal, self.plan.start)
+        confirm(self.pid, &self.journal, self.plan.start, self.plan.cgroups())
     }
 }
 
@@ -303,12 +312,17 @@ fn listen_to_start(talk: &Talk, watch: Watch) -> Result<Option<usize>> {
 
 /// The conversation ended: was it execve? The kernel knows, and the container's last words say
 /// what stood in the way.
-fn confirm(pid: Pid, journal: &Journal, start: usize) -> Result<(), (usize, Error)> {
+fn confirm(
+    pid: Pid,
+    journal: &Journal,
+    start: usize,
+    cgroups: &[PathBuf],
+) -> Result<(), (usize, Error)> {
     match journal.heard() {
         LastWords::Failed { index, error } => Err((index, *error)),
-        LastWords::None => Err((start, died(pid))),
+        LastWords::None => Err((start, died(pid, cgroups))),
         LastWords::Announced if look::has_not_execed(pid.0) == Some(true) => {
-            Err((start, died(pid)))
+            Err((start, died(pid, cgroups)))
         }
         LastWords::Announced => Ok(()),
     }
@@ -323,10 +337,7 @@ pub fn start_later(dir: &Path, pid: Pid, watch: Watch) -> Result<()> {
     // The container knows where it is in the plan, and goes to its end.
     talk.say(&Message::Go { from: usize::MAX, to: usize::MAX, told, pid: pid.0 })?;
     listen_to_start(&talk, watch)?;
-    confirm(pid, &journal, 0).map_err(|(index, error)| {
-        watch.tell(|| Event::Failed { index, error: error.clone() });
-        error
-    })?;
+    confirm(pid, &journal, 0, &[]).map_err(|(index, error)| failed(index, error, None, watch))?;
     watch.tell(|| Event::Started { pid: pid.0 });
     Ok(())
 }

@@ -15,6 +15,7 @@ pub mod step;
 use std::path::PathBuf;
 
 use crate::event::{Event, FORMAT, Lane, StepInfo};
+use crate::parts::state::State;
 pub use create::plan;
 pub use step::{Act, Step};
 
@@ -73,6 +74,15 @@ impl Plan {
     /// The event that opens a telling.
     pub fn opening(&self, first: usize) -> Event {
         Event::Plan { version: FORMAT, id: self.id.clone(), steps: self.infos(), first }
+    }
+
+    /// Directories of the container's cgroup, one in each tree.
+    pub fn cgroups(&self) -> &[PathBuf] {
+        let created = self.steps.iter().find_map(|step| match &step.act {
+            Act::State(State::Created { record, .. }) => Some(record.cgroups.as_slice()),
+            _ => None,
+        });
+        created.unwrap_or_default()
     }
 
     /// Index of the first step at or after `from` that the other side performs.

@@ -102,7 +102,13 @@ impl<'a> Kernel<'a> {
     /// The same for a call whose refusal, with one of these errors, is part of the way. It is
     /// returned like any error, but narrated as an answer and not as trouble.
     pub fn ask<S: Syscall>(&self, call: S, expected: &[Errno]) -> Result<S::Answer> {
-        let refused = |errno| Error::refused(S::NAME, self.named(call.args()), errno);
+        let refused = |errno| {
+            let mut args = self.named(call.args());
+            if !expected.contains(&errno) {
+                args.0.iter_mut().for_each(|(_, arg)| look_up_descriptors(arg));
+            }
+            Error::refused(S::NAME, args, errno)
+        };
         match self.manner {
             Manner::Silent => call.perform().map_err(refused),
             Manner::Told(observer) => {
@@ -249,6 +255,18 @@ fn name_descriptors(arg: &mut Arg, names: &HashMap<RawFd, String>) {
         Arg::Fd(fd, path @ None) | Arg::FdPath(fd, path @ None) => *path = names.get(fd).cloned(),
         Arg::Struct(fields) => fields.0.iter_mut().for_each(|(_, a)| name_descriptors(a, names)),
         Arg::List(items) => items.iter_mut().for_each(|a| name_descriptors(a, names)),
+        _ => {}
+    }
+}
+
+/// A silent kernel learns no names; where a call was refused, /proc tells what a descriptor is.
+fn look_up_descriptors(arg: &mut Arg) {
+    match arg {
+        Arg::Fd(fd, path @ None) | Arg::FdPath(fd, path @ None) if *fd >= 0 => {
+            let link = super::look::link(format!("/proc/self/fd/{fd}"));
+            *path = link.map(|link| link.display().to_string());
+        }
+        Arg::Struct(fields) => fields.0.iter_mut().for_each(|(_, a)| look_up_descriptors(a)),
         _ => {}
     }
 }

@@ -60,6 +60,19 @@ pub fn is_writable(path: impl AsRef<Path>) -> bool {
     faccessat(AT_FDCWD, path.as_ref(), AccessFlags::W_OK, AtFlags::AT_EACCESS).is_ok()
 }
 
+/// Whether this process may go through a directory, by access(2) with effective ids.
+pub fn is_searchable(dir: &Path) -> bool {
+    use nix::fcntl::{AT_FDCWD, AtFlags};
+    use nix::unistd::{AccessFlags, faccessat};
+    faccessat(AT_FDCWD, dir, AccessFlags::X_OK, AtFlags::AT_EACCESS).is_ok()
+}
+
+/// Whether a file is on a mount from which nothing may be executed.
+pub fn is_on_noexec(path: &Path) -> bool {
+    nix::sys::statvfs::statvfs(path)
+        .is_ok_and(|s| s.flags().contains(nix::sys::statvfs::FsFlags::ST_NOEXEC))
+}
+
 /// What stands in the way of a set-user-id program's privileges: its own bits, or its mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Privileged {
