@@ -5,6 +5,7 @@
 //! engines can be pointed at learnc.
 
 pub mod commands;
+pub mod delegate;
 pub mod narration;
 pub mod step;
 

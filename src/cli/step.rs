@@ -116,7 +116,7 @@ fn title(plan: &Plan, index: usize, pid: i32) -> String {
 }
 
 /// One byte, without waiting for a line. The end of the terminal is like `q`.
-fn read_key() -> u8 {
+pub fn read_key() -> u8 {
     let stdin = std::io::stdin();
     let Ok(before) = tcgetattr(stdin.as_fd()) else { return CTRL_D };
     let mut raw = before.clone();

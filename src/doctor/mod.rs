@@ -15,6 +15,7 @@
 
 pub mod attempt;
 pub mod cgroups;
+pub mod delegate;
 pub mod features;
 pub mod program;
 pub mod users;

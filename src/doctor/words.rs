@@ -61,6 +61,11 @@ pub fn tell(finding: Finding) -> Told {
     Told { finding, title, words }
 }
 
+/// The question whether to start again in a cgroup of one's own, or the remark that one could.
+pub fn delegation(case: &'static str, command: &str) -> String {
+    tell(Finding::good("delegation", case).seen("command", command)).words.says
+}
+
 /// The last line: whether anything can run here.
 pub fn summary(works: bool) -> String {
     let case = if works { "works" } else { "does_not_work" };
@@ -78,11 +83,12 @@ fn filled(text: &str, evidence: &[Evidence]) -> String {
 mod tests {
     use super::*;
 
-    /// This room's code, as text.
+    /// The code that names cases, as text.
     fn code() -> String {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctor");
         let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+        let files = files.map(|path| std::fs::read_to_string(path).unwrap());
+        files.chain([include_str!("../cli/delegate.rs").to_owned()]).collect()
     }
 
     /// The cases that the code names: the last string in a call of good, limited or missing.
@@ -115,7 +121,7 @@ mod tests {
             for (case, words) in &subject.cases {
                 assert!(code.contains(&format!("\"{case}\"")), "{name}.{case} is no case any more");
                 assert!(
-                    words.says.ends_with(['.', '?', 'n', '}']),
+                    words.says.trim_end().ends_with(['.', '?', 'n', '}', ']']),
                     "{name}.{case}: {}",
                     words.says
                 );

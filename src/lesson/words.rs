@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn every_word_on_steps_is_about_a_step() {
         let text = sources("parts") + &sources("plan");
-        for key in STEPS.keys().filter(|key| *key != "undo") {
+        for key in STEPS.keys().filter(|key| !["undo", "delegate"].contains(&key.as_str())) {
             let named = text.contains(&format!("\"{key}\""));
             assert!(named, "lessons/words/steps.toml has [{key}], which is no step any more");
         }

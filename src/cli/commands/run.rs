@@ -4,13 +4,15 @@
 
 use clap::Args;
 
-use super::create::{options, planned};
+use super::create::options;
+use crate::cli::delegate::Delegate;
 use crate::cli::narration::{Narration, Usually};
 use crate::cli::{BundleArgs, Context};
 use crate::error::Result;
+use crate::facts;
 use crate::perform::parent::{Stepper, Watch};
 use crate::perform::whole::{Whole, run};
-use crate::plan::Terminals;
+use crate::plan::{Terminals, plan};
 
 #[derive(Debug, Args)]
 pub struct Run {
@@ -26,6 +28,8 @@ pub struct Run {
     pub keep: bool,
     #[command(flatten)]
     pub narration: Narration,
+    #[command(flatten)]
+    pub delegate: Delegate,
 }
 
 impl Run {
@@ -37,7 +41,9 @@ impl Run {
         };
         let options = options(&self.id, &self.bundle, terminal, context)?;
         let bundle = crate::bundle::load(self.bundle.bundle.as_deref().unwrap_or(".".as_ref()))?;
-        let plan = planned(&bundle, &options)?;
+        let facts = facts::read();
+        self.delegate.ensure(&facts, &self.narration)?;
+        let plan = plan(&bundle, &options, &facts)?;
         let observers = self.narration.observers(Usually::Folded)?;
         let prompt = self.narration.prompt(&observers)?;
         let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);
