@@ -12,7 +12,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Named, Result};
@@ -260,8 +259,7 @@ pub fn remove_state(k: &Kernel, dir: &Path) -> Result<()> {
 
 /// Holds the state folder for this process alone; let go when dropped. flock(2).
 pub fn lock(dir: &Path) -> Result<nix::fcntl::Flock<std::fs::File>> {
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.read(true).custom_flags(OFlag::O_DIRECTORY.bits()).open(dir).named(dir)?;
+    let file = std::fs::File::open(dir).named(dir)?;
     nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
         .map_err(|(_, errno)| std::io::Error::from(errno).into())
 }

@@ -23,6 +23,8 @@ pub mod process;
 pub mod system;
 
 pub mod below;
+#[cfg(lie)]
+mod lie;
 pub mod look;
 pub mod plumbing;
 pub mod write;

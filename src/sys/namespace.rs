@@ -31,7 +31,8 @@ impl Syscall for Clone3<'_> {
         if let Some(cgroup) = self.into_cgroup {
             fields = fields.with("cgroup", cgroup.at().arg());
         }
-        Args::new().with("cl_args", Arg::Struct(fields))
+        let size = size_of::<libc::clone_args>() as i64;
+        Args::new().with("cl_args", Arg::Struct(fields)).with("size", Arg::Int(size))
     }
 
     fn perform(&self) -> Result<Fork, Errno> {

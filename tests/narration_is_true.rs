@@ -1,0 +1,308 @@
+//! The calls said are the calls made: same process, same order, same arguments, same answers.
+//!
+//! learnc runs under strace, which knows nothing of it. Its events are held against strace's files,
+//! both ways. What need not be said is in `unnarrated.txt`, with reasons; what shapes a container is
+//! never excused. That the comparison can fail is shown with doctored events, call by call.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Command;
+
+use support::bundle::{Ran, ran};
+use support::said::{NEVER, Said, compare, read, rules};
+use support::strace::{Answer, Seen, read_all, under_strace};
+use support::value::Value;
+use support::*;
+
+/// The build that lies is made with cargo.
+const LIAR: &[Need] = &[Need::Containers, Need::Busybox, Need::Strace, Need::Ptrace, Need::Cargo];
+
+/// A learnc command that ran under strace with its events in a file.
+struct Witnessed {
+    ran: Ran,
+    said: Vec<Said>,
+    seen: BTreeMap<i32, Vec<Seen>>,
+    runtime: i32,
+}
+
+/// Runs a learnc command under strace. `tag` keeps several in one bundle apart.
+fn witness(bundle: &Bundle, tag: &str, args: &[&str]) -> Witnessed {
+    witness_with(bundle, tag, args, None)
+}
+
+fn witness_with(bundle: &Bundle, tag: &str, args: &[&str], lie: Option<&str>) -> Witnessed {
+    let dir = bundle.dir.join(format!("witness-{tag}"));
+    std::fs::create_dir_all(&dir).unwrap();
+    let events = dir.join("events.jsonl");
+    let (verb, rest) = args.split_first().unwrap();
+    let mut command: Command = bundle.learnc([*verb]);
+    command.arg("--events").arg(&events).args(rest);
+    lie.map(|lie| command.env("LEARNC_LIE", lie));
+    let prefix: PathBuf = dir.join("trace");
+    let mut strace = under_strace(&command, &prefix);
+    let ran = match tag {
+        // The container keeps the standard files of `create`: they must not be this test's pipes.
+        "create" => {
+            let (out, err) = (dir.join("out"), dir.join("err"));
+            strace.stdout(std::fs::File::create(&out).unwrap());
+            strace.stderr(std::fs::File::create(&err).unwrap());
+            strace.arg("--quiet");
+            let mut child = strace.spawn().unwrap();
+            // strace follows the container for as long as it lives; the caller waits for `created`.
+            wait_until("the container is created", || {
+                bundle.status() == "created" || child.try_wait().unwrap().is_some()
+            });
+            std::mem::forget(child);
+            Ran { status: 0, stdout: String::new(), stderr: String::new() }
+        }
+        _ => ran(&mut strace),
+    };
+    let seen = read_all(&prefix);
+    let said = read(&events);
+    let runtime = *seen.keys().min_by_key(|pid| first_said(&said, **pid)).unwrap();
+    Witnessed { ran, said, seen, runtime }
+}
+
+/// strace's own child is the process that learnc's first event names.
+fn first_said(said: &[Said], pid: i32) -> usize {
+    said.iter().position(|s| s.pid == pid).unwrap_or(usize::MAX)
+}
+
+impl Witnessed {
+    fn is_true(&self, at_least: usize) {
+        let wrong = compare(&self.said, &self.seen, self.runtime, &rules());
+        assert!(wrong.is_empty(), "{}\n{}", wrong.join("\n"), self.ran.stderr);
+        assert!(self.said.len() >= at_least, "only {} calls were said", self.said.len());
+    }
+}
+
+fn run_is_true(bundle: Bundle, status: i32, at_least: usize) {
+    let witnessed = witness(&bundle, "run", &["run", &bundle.id]);
+    assert_eq!(witnessed.ran.status, status, "{}", witnessed.ran.stderr);
+    witnessed.is_true(at_least);
+}
+
+fn a_run_of_the_default_config() {
+    run_is_true(bundle(), 0, 100);
+}
+
+fn a_quiet_run() {
+    let bundle = bundle();
+    let witnessed = witness(&bundle, "run", &["run", "--quiet", &bundle.id]);
+    assert_eq!(witnessed.ran.status, 0, "{}", witnessed.ran.stderr);
+    witnessed.is_true(100);
+}
+
+fn a_run_with_limits() {
+    let bundle = bundle()
+        .set("/linux/resources/pids", serde_json::json!({"limit": 20}))
+        .set("/linux/resources/memory", serde_json::json!({"limit": 50_000_001}))
+        .set("/linux/resources/cpu", serde_json::json!({"shares": 512, "quota": 20000}));
+    run_is_true(bundle, 0, 100);
+}
+
+fn a_run_that_makes_everything() {
+    let bundle = bundle()
+        .set("/domainname", serde_json::json!("fern.example"))
+        .set(
+            "/process/rlimits/0",
+            serde_json::json!({"type": "RLIMIT_NOFILE", "soft": 99, "hard": 99}),
+        )
+        .set("/process/oomScoreAdj", serde_json::json!(500))
+        .set("/process/cwd", serde_json::json!("/new/place"))
+        .set("/root/readonly", serde_json::json!(false))
+        .set("/linux/sysctl", serde_json::json!({"kernel.msgmax": "9000"}));
+    run_is_true(bundle, 0, 100);
+}
+
+fn a_run_that_is_chroot_only() {
+    let bundle = bundle()
+        .without("/mounts")
+        .without("/linux/maskedPaths")
+        .without("/linux/readonlyPaths")
+        .without("/hostname")
+        .set("/root/readonly", serde_json::json!(false));
+    let bundle = match needs::is_root() {
+        true => bundle.set("/linux/namespaces", serde_json::json!([])),
+        false => bundle.set("/linux/namespaces", serde_json::json!([{"type": "user"}])),
+    };
+    run_is_true(bundle, 0, 10);
+}
+
+fn a_run_whose_program_is_missing() {
+    run_is_true(bundle().args(["/bin/nowhere"]), 1, 50);
+}
+
+fn a_run_that_fails_half_way() {
+    let bundle = bundle().set("/mounts/0/type", serde_json::json!("nosuchfs"));
+    run_is_true(bundle, 1, 10);
+}
+
+fn create_start_kill_and_delete() {
+    let bundle = bundle().args(["sleep", "1000"]);
+    let created = witness(&bundle, "create", &["create", &bundle.id]);
+    created.is_true(100);
+    witness(&bundle, "start", &["start", &bundle.id]).is_started(&created);
+    witness(&bundle, "kill", &["kill", &bundle.id, "KILL"]).is_true(1);
+    wait_until("it has stopped", || bundle.status() == "stopped");
+    witness(&bundle, "delete", &["delete", &bundle.id]).is_true(3);
+}
+
+impl Witnessed {
+    /// The calls of `start` are made by the container, which the strace of `create` follows.
+    fn is_started(&self, created: &Witnessed) {
+        assert_eq!(self.ran.status, 0, "{}", self.ran.stderr);
+        let said: Vec<&str> = self.said.iter().map(|s| &*s.name).collect();
+        assert_eq!(said, ["close_range", "execve"]);
+        assert!(self.said.iter().all(|s| created.said.iter().any(|c| c.pid == s.pid)));
+    }
+}
+
+/// A build that lies, at every seventh call of a run: dropped, swapped, altered.
+fn a_lying_build_is_found() {
+    let honest = bundle();
+    let truth = witness(&honest, "run", &["run", "--quiet", &honest.id]);
+    let before = truth.said.iter().position(|said| said.name == "clone3").unwrap();
+    let inside = truth.said.iter().filter(|said| said.pid != truth.runtime).count();
+    let mut tried = 0;
+    for (i, n) in (1..=before + inside).step_by(7).enumerate() {
+        let kind = ["drop", "swap", "alter"][i % 3];
+        let mut bundle = bundle();
+        bundle.program = support::bundle::liar();
+        let lie = format!("{kind}:{n}");
+        let lied = witness_with(&bundle, "run", &["run", "--quiet", &bundle.id], Some(&lie));
+        let wrong = compare(&lied.said, &lied.seen, lied.runtime, &rules());
+        assert!(!wrong.is_empty(), "LEARNC_LIE={lie} was not found");
+        tried += 1;
+    }
+    assert!(tried >= 15, "only {tried} lies");
+}
+
+/// Each way of lying, at each call of a real run.
+fn a_lie_is_found() {
+    let bundle = bundle();
+    let truth = witness(&bundle, "run", &["run", "--quiet", &bundle.id]);
+    truth.is_true(100);
+    let count = truth.said.len();
+    let mut tried = 0;
+    for n in 0..count {
+        for (what, said) in lies(&truth.said, n) {
+            let wrong = compare(&said, &truth.seen, truth.runtime, &rules());
+            assert!(!wrong.is_empty(), "{what} call {n} was not found: {:?}", truth.said[n]);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 4 * count, "{tried} lies about {count} calls");
+}
+
+/// The events with call `n` dropped, told twice, told of another process, given another answer,
+/// another argument, or swapped with the next of its process.
+fn lies(truth: &[Said], n: usize) -> Vec<(&'static str, Vec<Said>)> {
+    let changed = |change: &dyn Fn(&mut Said)| {
+        let mut said = truth.to_vec();
+        change(&mut said[n]);
+        said
+    };
+    let mut dropped = truth.to_vec();
+    dropped.remove(n);
+    let mut doubled = truth.to_vec();
+    doubled.insert(n, truth[n].clone());
+    let mut lies = vec![
+        ("dropping", dropped),
+        ("doubling", doubled),
+        ("another pid for", changed(&|said| said.pid += 1)),
+        ("another name for", changed(&|said| said.name = "mount_setattr".into())),
+    ];
+    if !truth[n].announced {
+        lies.push(("another answer for", changed(&|said| said.answer = Answer::Number(77))));
+    }
+    for arg in 0..truth[n].args.len() {
+        let other = Value::Text(b"something else".to_vec());
+        lies.push(("another argument for", changed(&|said| said.args[arg] = other.clone())));
+    }
+    let next = (n + 1..truth.len()).find(|&i| truth[i].pid == truth[n].pid);
+    if let Some(next) = next.filter(|&next| truth[next] != truth[n]) {
+        let mut swapped = truth.to_vec();
+        swapped.swap(n, next);
+        lies.push(("swapping", swapped));
+    }
+    lies
+}
+
+fn no_rule_hides_what_shapes_a_container() {
+    for rule in rules() {
+        assert!(!NEVER.contains(&&*rule.name), "{} may never be excused", rule.name);
+        let conditions: Vec<&str> =
+            rule.words.iter().filter(|(wanted, _)| *wanted).map(|(_, w)| &**w).collect();
+        let harmless = match &*rule.name {
+            "openat" | "open" => conditions.iter().any(|w| {
+                w.starts_with("O_RDONLY")
+                    || w.contains("/journal\"")
+                    || w.contains("/events.jsonl\"")
+            }),
+            "write" | "writev" | "pwrite64" | "ftruncate" | "ioctl" | "fcntl" | "prlimit64"
+            | "prctl" | "bind" | "socket" => !conditions.is_empty(),
+            "execve" => false,
+            _ => true,
+        };
+        assert!(harmless, "{}: too wide a rule: {:?}", rule.name, rule.words);
+        assert!(!rule.reason.is_empty(), "{}: no reason", rule.name);
+    }
+}
+
+fn the_reader_of_strace_reads_what_it_writes() {
+    let bits = |text: &str| support::value::bits(text);
+    let read = support::strace::line(
+        r#"mknodat(7</a/de>, "nu\"l\33l\n", S_IFCHR|0666, makedev(0x1, 0x3)) = -1 EEXIST (File exists)"#,
+    )
+    .unwrap();
+    assert_eq!(read.answer, Answer::Refused("EEXIST".into()));
+    assert_eq!(read.args[0], Value::Fd(7, Some("/a/de".into())));
+    assert_eq!(read.args[1], Value::Text(b"nu\"l\x1bl\n".to_vec()));
+    assert_eq!(read.args[2], bits("0666|S_IFCHR"));
+    assert_eq!(read.args[3], bits("makedev(0x1, 0x3)"));
+    let read = support::strace::line(
+        "clone3({flags=CLONE_NEWNS|CLONE_INTO_CGROUP, exit_signal=SIGCHLD, stack=NULL, \
+         stack_size=0, cgroup=4</sys/fs/cgroup/x>}, 88) = 3734",
+    )
+    .unwrap();
+    let Value::Fields(fields) = &read.args[0] else { panic!("{read:?}") };
+    assert_eq!(fields["stack"], Value::Null);
+    assert_eq!(fields["cgroup"], Value::Fd(4, Some("/sys/fs/cgroup/x".into())));
+    assert_eq!(support::strace::line("--- SIGCHLD {si_signo=SIGCHLD} ---"), None);
+}
+
+fn any_line_is_read_without_a_panic() {
+    use proptest::prelude::*;
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
+    let lines = r#"[a-z]{1,5}\([\]\[{}()"<>|,=\\x0-9a-z ]{0,40}\) = [-0-9A-Z ]{0,9}"#;
+    runner
+        .run(&lines, |line| {
+            let _ = support::strace::line(&line);
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn main() {
+    suite(vec![
+        test("a run of the default config is told truly", WITNESSED, a_run_of_the_default_config),
+        test("a quiet run's events are true too", WITNESSED, a_quiet_run),
+        test("a run with limits is told truly", LIMITED, a_run_with_limits),
+        test("a run that makes everything is told truly", WITNESSED, a_run_that_makes_everything),
+        test("a chroot without mounts is told truly", WITNESSED, a_run_that_is_chroot_only),
+        test("a missing program is told truly", WITNESSED, a_run_whose_program_is_missing),
+        test("a failure half-way is told truly", WITNESSED, a_run_that_fails_half_way),
+        test("create, start, kill, delete are told truly", WITNESSED, create_start_kill_and_delete),
+        test("a lie about any call is found", WITNESSED, a_lie_is_found),
+        test("a lying build is found", LIAR, a_lying_build_is_found),
+        test("no rule hides what shapes a container", &[], no_rule_hides_what_shapes_a_container),
+        test("strace's lines are read", &[], the_reader_of_strace_reads_what_it_writes),
+        test("any line is read without a panic", &[], any_line_is_read_without_a_panic),
+    ]);
+}

@@ -1,0 +1,152 @@
+//! What a test can need of the machine.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use learnc::cgroup::place::{Place, place};
+
+/// Something that not every machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Need {
+    /// A container can be made at all: root, or user namespaces.
+    Containers,
+    Root,
+    /// Not root: what is promised to unprivileged users.
+    Unprivileged,
+    /// A static busybox, for root filesystems.
+    Busybox,
+    Strace,
+    /// The right to trace one's own children.
+    Ptrace,
+    Runc,
+    /// A pure cgroup v2 tree in which this user may make cgroups.
+    CgroupV2,
+    /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
+    Limits,
+    /// newuidmap, newgidmap and ranges for this user.
+    IdRanges,
+    /// cargo and the sources, to build a variant of learnc.
+    Cargo,
+}
+
+/// What most tests need.
+pub const RUNS: &[Need] = &[Need::Containers, Need::Busybox];
+
+/// What a test with strace beside it needs.
+pub const WITNESSED: &[Need] = &[Need::Containers, Need::Busybox, Need::Strace, Need::Ptrace];
+
+/// The same, with limits on pids, memory and cpu.
+pub const LIMITED: &[Need] =
+    &[Need::Containers, Need::Busybox, Need::Strace, Need::Ptrace, Need::Limits];
+
+impl Need {
+    pub fn is_met(self) -> bool {
+        match self {
+            Need::Containers => containers(),
+            Need::Root => is_root(),
+            Need::Unprivileged => !is_root(),
+            Need::Busybox => busybox().is_some(),
+            Need::Strace => in_path("strace"),
+            Need::Ptrace => ptrace(),
+            Need::Runc => in_path("runc"),
+            Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
+            Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
+            Need::IdRanges => id_ranges(),
+            Need::Cargo => Path::new(env!("CARGO")).exists() && Path::new("Cargo.toml").exists(),
+        }
+    }
+
+    /// Why a test is skipped, as it is shown.
+    pub fn lack(self) -> &'static str {
+        match self {
+            Need::Containers => "user namespaces are blocked, see `learnc doctor`",
+            Need::Root => "needs root",
+            Need::Unprivileged => "for users other than root",
+            Need::Busybox => "no static busybox (busybox-static)",
+            Need::Strace => "no strace",
+            Need::Ptrace => "ptrace is not allowed",
+            Need::Runc => "no runc",
+            Need::CgroupV2 => "no writable pure cgroup v2",
+            Need::Limits => "no cgroup of one's own with pids, memory and cpu",
+            Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",
+            Need::Cargo => "no cargo or no sources here",
+        }
+    }
+
+    /// Whether the caller of the suite insists on it.
+    pub fn must_be_met(self) -> bool {
+        let insisted = std::env::var("LEARNC_TESTS_MUST").unwrap_or_default();
+        insisted.split(',').any(|name| name.eq_ignore_ascii_case(&format!("{self:?}")))
+    }
+}
+
+pub fn is_root() -> bool {
+    nix::unistd::geteuid().is_root()
+}
+
+pub fn in_path(name: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    path.split(':').any(|dir| Path::new(dir).join(name).is_file())
+}
+
+/// A busybox that runs in an empty directory.
+pub fn busybox() -> Option<&'static Path> {
+    static FOUND: OnceLock<Option<&'static Path>> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        ["/bin/busybox", "/usr/bin/busybox", "/usr/local/bin/busybox"]
+            .into_iter()
+            .map(Path::new)
+            .find(|path| {
+                // A static program names no loader.
+                std::fs::read(path).is_ok_and(|bytes| !contains(&bytes, b"/ld-linux"))
+            })
+    })
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn containers() -> bool {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        let flags: &[&str] = if is_root() { &["-mp", "-f"] } else { &["-Urmp", "-f"] };
+        let mut unshare = Command::new("unshare");
+        unshare.args(flags).arg("true").stderr(Stdio::null());
+        unshare.status().is_ok_and(|status| status.success())
+    })
+}
+
+fn ptrace() -> bool {
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        let mut strace = Command::new("strace");
+        strace.args(["-o", "/dev/null", "true"]).stderr(Stdio::null());
+        strace.status().is_ok_and(|status| status.success())
+    })
+}
+
+fn id_ranges() -> bool {
+    let uid = nix::unistd::geteuid();
+    let Ok(Some(user)) = nix::unistd::User::from_uid(uid) else { return false };
+    let has = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.lines().any(|line| line.split(':').next() == Some(&user.name))
+    };
+    !is_root() && in_path("newuidmap") && has("/etc/subuid") && has("/etc/subgid")
+}
+
+/// The controllers that this user can limit in a new cgroup, and whether that is on pure v2.
+pub fn cgroups() -> &'static (Vec<&'static str>, bool) {
+    static FOUND: OnceLock<(Vec<&'static str>, bool)> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let cgroups = learnc::facts::read().cgroups;
+        let able = |name: &&str| match place(&cgroups, None, "probe", &[name]) {
+            Ok(Place::V1(trees)) => trees.iter().any(|t| t.controllers.iter().any(|c| c == name)),
+            Ok(Place::V2(branch)) => branch.missing.is_empty(),
+            _ => false,
+        };
+        (["pids", "memory", "cpu"].into_iter().filter(able).collect(), cgroups.is_v2())
+    })
+}

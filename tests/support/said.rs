@@ -1,0 +1,294 @@
+//! What learnc said, held against what the witness saw.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+use super::strace::{Answer, Seen};
+use super::value::Value;
+
+/// A narrated call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    pub pid: i32,
+    pub name: String,
+    pub args: Vec<Value>,
+    pub answer: Answer,
+    /// Nothing could be said after it: the answer is not known, and must have been success.
+    pub announced: bool,
+}
+
+/// The narrated calls of an events file, in order.
+pub fn read(path: &Path) -> Vec<Said> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let mut calls: Vec<Said> = Vec::new();
+    for line in text.lines() {
+        let event: Json = serde_json::from_str(line).expect("a JSON line");
+        match event["type"].as_str() {
+            Some("syscall") => calls.push(said(&event)),
+            Some("failed") => answer_late(&mut calls, &event["error"]["kind"]["refused"]),
+            _ => {}
+        }
+    }
+    calls
+}
+
+/// A call that was only announced and then failed gets its answer with the failure.
+fn answer_late(calls: &mut [Said], refused: &Json) {
+    let Some(name) = refused["name"].as_str() else { return };
+    let same = |said: &&mut Said| said.announced && said.name == name;
+    if let Some(said) = calls.iter_mut().rev().find(same) {
+        let errno = nix::errno::Errno::from_raw(refused["errno"].as_i64().unwrap() as i32);
+        said.answer = Answer::Refused(format!("{errno:?}"));
+        said.announced = false;
+    }
+}
+
+fn said(event: &Json) -> Said {
+    // A map has no order of its own: the call's signature gives it back.
+    let name = event["name"].as_str().unwrap().to_owned();
+    let text = event["args"].as_object().unwrap();
+    let order = signature(&name, text.keys().map(String::as_str).collect());
+    let args = order.iter().map(|field| Value::of_event(&text[*field])).collect();
+    let answer = match (event["errno"].as_str(), event["result"].as_i64()) {
+        (Some(errno), _) => Answer::Refused(errno.to_owned()),
+        (None, Some(number)) => Answer::Number(number.into()),
+        (None, None) => Answer::None,
+    };
+    let announced = event["announced"] == true;
+    Said { pid: event["pid"].as_i64().unwrap() as i32, name, args, answer, announced }
+}
+
+/// Arguments in the manual's order.
+fn signature<'a>(call: &str, given: BTreeSet<&'a str>) -> Vec<&'a str> {
+    let order: &[&str] = match call {
+        "openat" => &["dirfd", "pathname", "flags", "mode"],
+        "openat2" => &["dirfd", "pathname", "how", "size"],
+        "write" => &["fd", "buf", "count"],
+        "mkdirat" | "mknodat" | "fchmodat" => &["dirfd", "pathname", "mode", "dev", "flags"],
+        "symlinkat" => &["target", "newdirfd", "linkpath"],
+        "fchownat" => &["dirfd", "pathname", "owner", "group", "flags"],
+        "unlinkat" => &["dirfd", "pathname", "flags"],
+        "renameat" => &["olddirfd", "oldpath", "newdirfd", "newpath"],
+        "mount" => &["source", "target", "filesystemtype", "mountflags", "data"],
+        "umount2" => &["target", "flags"],
+        "pivot_root" => &["new_root", "put_old"],
+        "setns" => &["fd", "nstype"],
+        "setresuid" => &["ruid", "euid", "suid"],
+        "setresgid" => &["rgid", "egid", "sgid"],
+        "setgroups" => &["size", "list"],
+        "capset" => &["hdrp", "datap"],
+        "sethostname" | "setdomainname" => &["name", "len"],
+        "prlimit64" => &["pid", "resource", "new_limit", "old_limit"],
+        "clone3" => &["cl_args", "size"],
+        "close_range" => &["first", "last", "flags"],
+        "execve" => &["pathname", "argv", "envp"],
+        "kill" => &["pid", "sig"],
+        "dup3" => &["oldfd", "newfd", "flags"],
+        "ioctl" => &["fd", "op", "arg"],
+        "bpf" => &["cmd", "attr", "size"],
+        "prctl" => &["op", "cap", "arg2", "arg3", "arg4", "arg5"],
+        _ => &[],
+    };
+    let mut fields: Vec<&str> = order.iter().copied().filter(|f| given.contains(f)).collect();
+    let known: BTreeSet<&str> = order.iter().copied().collect();
+    let rest: Vec<&str> = given.iter().copied().filter(|f| !known.contains(f)).collect();
+    assert!(
+        rest.len() <= 1 || order.is_empty() && rest.is_empty(),
+        "{call}: in which order? {rest:?}"
+    );
+    // One that the table does not know stands in its only possible place: first of all or last.
+    fields.extend(rest);
+    fields.into_iter().map(|f| *given.get(f).unwrap()).collect()
+}
+
+/// A line of `tests/unnarrated.txt`: a call that need not be said, and when.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    pub name: String,
+    /// Words that must stand in the arguments, or with `!` must not.
+    pub words: Vec<(bool, String)>,
+    pub reason: String,
+}
+
+/// Reads the list. Each line has a reason.
+pub fn rules() -> Vec<Rule> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/unnarrated.txt");
+    let text = std::fs::read_to_string(&path)
+        .or_else(|_| std::fs::read_to_string("tests/unnarrated.txt"))
+        .unwrap_or_else(|_| include_str!("../unnarrated.txt").to_owned());
+    let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
+    lines.map(rule).collect()
+}
+
+fn rule(line: &str) -> Rule {
+    let (what, reason) = line.split_once("  # ").unwrap_or_else(|| panic!("no reason: {line}"));
+    let mut words = what.split_whitespace();
+    let name = words.next().unwrap().to_owned();
+    let words = words.map(|w| match w.strip_prefix('!') {
+        Some(w) => (false, w.to_owned()),
+        None => (true, w.to_owned()),
+    });
+    Rule { name, words: words.collect(), reason: reason.to_owned() }
+}
+
+impl Rule {
+    pub fn excuses(&self, seen: &Seen) -> bool {
+        self.name == seen.name
+            && self.words.iter().all(|(wanted, word)| seen.text.contains(word) == *wanted)
+    }
+}
+
+/// What shapes a container: none of these may ever be excused without a condition, and those in
+/// the second list only by conditions that make them harmless.
+pub const NEVER: &[&str] = &[
+    "clone",
+    "clone3",
+    "fork",
+    "vfork",
+    "unshare",
+    "setns",
+    "mount",
+    "umount2",
+    "pivot_root",
+    "chroot",
+    "chdir",
+    "fchdir",
+    "fsopen",
+    "fsconfig",
+    "fsmount",
+    "open_tree",
+    "move_mount",
+    "mount_setattr",
+    "openat2",
+    "mknod",
+    "mknodat",
+    "symlink",
+    "symlinkat",
+    "link",
+    "linkat",
+    "chmod",
+    "fchmod",
+    "fchmodat",
+    "chown",
+    "fchown",
+    "fchownat",
+    "lchown",
+    "mkdir",
+    "mkdirat",
+    "rmdir",
+    "unlink",
+    "unlinkat",
+    "rename",
+    "renameat",
+    "renameat2",
+    "truncate",
+    "sethostname",
+    "setdomainname",
+    "setuid",
+    "setgid",
+    "setresuid",
+    "setresgid",
+    "setgroups",
+    "capset",
+    "keyctl",
+    "setsid",
+    "setpgid",
+    "seccomp",
+    "close_range",
+    "kill",
+    "tkill",
+    "tgkill",
+    "pidfd_send_signal",
+    "bpf",
+    "dup2",
+    "dup3",
+    "umask",
+    "setrlimit",
+    "ptrace",
+    "sysctl",
+    "swapon",
+    "reboot",
+];
+
+/// Compares process by process, both ways. The answer is every difference found.
+pub fn compare(
+    said: &[Said],
+    seen: &BTreeMap<i32, Vec<Seen>>,
+    runtime: i32,
+    rules: &[Rule],
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let ours = processes(seen, runtime);
+    let mut pids: BTreeSet<i32> = said.iter().map(|s| s.pid).collect();
+    pids.extend(&ours);
+    for pid in pids {
+        let Some(calls) = seen.get(&pid).filter(|_| ours.contains(&pid)) else {
+            wrong.push(format!("{pid}: said to have made calls, and is no process of learnc's"));
+            continue;
+        };
+        // The runtime's own execve was made by whoever started it.
+        let calls = if pid == runtime { &calls[1..] } else { &calls[..] };
+        let said: Vec<&Said> = said.iter().filter(|s| s.pid == pid).collect();
+        compare_one(pid, &said, calls, rules, &mut wrong);
+    }
+    wrong
+}
+
+fn compare_one(pid: i32, said: &[&Said], seen: &[Seen], rules: &[Rule], wrong: &mut Vec<String>) {
+    let mut next = said.iter().peekable();
+    for call in seen {
+        if next.peek().is_some_and(|said| said.is(call)) {
+            next.next();
+        } else if !rules.iter().any(|rule| rule.excuses(call)) {
+            let expected = next.peek().map_or("nothing more".into(), |s| format!("{s:?}"));
+            wrong.push(format!("{pid}: seen and not said: {call}\n    said next: {expected}"));
+            return;
+        }
+        if call.name == "execve" && call.answer == Answer::Number(0) {
+            break;
+        }
+    }
+    if let Some(said) = next.next() {
+        wrong.push(format!("{pid}: said and not seen: {said:?}"));
+    }
+}
+
+impl Said {
+    /// Whether the witness saw this very call.
+    pub fn is(&self, seen: &Seen) -> bool {
+        let answered = match self.announced {
+            true => matches!(seen.answer, Answer::Number(n) if n >= 0),
+            false => self.answer == seen.answer,
+        };
+        answered
+            && self.name == seen.name
+            && self.args.len() == seen.args.len()
+            && self.args.iter().zip(&seen.args).all(|(a, b)| a.is(b))
+    }
+}
+
+/// The processes whose calls are learnc's: the runtime and what it cloned, not what a program did
+/// after its execve.
+fn processes(seen: &BTreeMap<i32, Vec<Seen>>, runtime: i32) -> BTreeSet<i32> {
+    let mut ours = BTreeSet::from([runtime]);
+    let mut left = vec![runtime];
+    while let Some(pid) = left.pop() {
+        let calls = seen.get(&pid).map(Vec::as_slice).unwrap_or_default();
+        let skip = usize::from(pid == runtime);
+        for call in calls.iter().skip(skip) {
+            match (&*call.name, &call.answer) {
+                ("execve", Answer::Number(0)) => break,
+                ("clone" | "clone3" | "fork" | "vfork", Answer::Number(child)) => {
+                    let child = *child as i32;
+                    if child > 0 && ours.insert(child) {
+                        left.push(child);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    ours
+}
