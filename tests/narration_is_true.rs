@@ -4,6 +4,8 @@
 //! both ways. What need not be said is in `unnarrated.txt`, with reasons; what shapes a container is
 //! never excused. That the comparison can fail is shown with doctored events, call by call.
 
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -29,7 +29,11 @@ impl Doctor {
         let k = Kernel::new(Manner::Silent, Lane::Runtime, look::pid());
         let mut facts = facts::whole();
         let tried = attempt::all(&k)?;
-        facts.machine.iter_mut().for_each(|machine| machine.tried = Some(tried.clone()));
+        if let Some(machine) = &mut facts.machine {
+            machine.tried = Some(tried.clone());
+            machine.calls_missing =
+                look::calls_not_known().into_iter().map(str::to_owned).collect();
+        }
         let findings = doctor::findings(&facts);
         let works = doctor::works(&findings);
         let told: Vec<_> = findings.into_iter().map(words::tell).collect();
