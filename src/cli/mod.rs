@@ -59,6 +59,21 @@ pub enum Verb {
     Doctor(commands::doctor::Doctor),
 }
 
+impl Verb {
+    /// How this verb tells what it does, if it does something.
+    fn narration(&self) -> Option<&narration::Narration> {
+        match self {
+            Verb::Run(verb) => Some(&verb.narration),
+            Verb::Create(verb) => Some(&verb.narration),
+            Verb::Start(verb) => Some(&verb.narration),
+            Verb::Kill(verb) => Some(&verb.narration),
+            Verb::Delete(verb) => Some(&verb.narration),
+            Verb::Clean(verb) => Some(&verb.narration),
+            _ => None,
+        }
+    }
+}
+
 /// Options of verbs that take a bundle.
 #[derive(Debug, Args)]
 pub struct BundleArgs {

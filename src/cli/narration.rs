@@ -1,5 +1,7 @@
 //! The switches that say how much is told, where, and in which form.
 
+use std::io::Write;
+
 use clap::Args;
 
 use super::Cli;
@@ -7,17 +9,21 @@ use super::step::Prompt;
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::render::json::{Json, Target};
-use crate::render::terminal::Terminal;
+use crate::render::terminal::look::{Look, When};
+use crate::render::terminal::{Manner, Terminal, trouble};
 
 /// Shared by every verb that performs steps.
 #[derive(Debug, Args, Clone)]
 pub struct Narration {
     /// Say nothing but errors
-    #[arg(short, long, conflicts_with_all = ["explain", "step", "plan"])]
+    #[arg(short, long, conflicts_with_all = ["explain", "verbose", "step", "plan"])]
     pub quiet: bool,
-    /// Explain every step, and show every call
+    /// Tell each step as a paragraph: why, every call with its answer, the same by hand
     #[arg(long)]
     pub explain: bool,
+    /// Like --explain, with nothing folded or shortened, and a word on every call
+    #[arg(short, long)]
+    pub verbose: bool,
     /// Write events as JSON lines to a file, or to a descriptor: fd:N
     #[arg(long, value_name = "FILE|fd:N")]
     pub events: Option<Target>,
@@ -27,10 +33,9 @@ pub struct Narration {
     /// Ask before each step
     #[arg(long, conflicts_with = "plan")]
     pub step: bool,
-    /// When to use colours
-    #[arg(long, value_name = "WHEN", default_value = "auto",
-          value_parser = ["auto", "always", "never"])]
-    pub color: String,
+    /// When to use colours (NO_COLOR and CLICOLOR_FORCE are heeded)
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
+    pub color: When,
 }
 
 /// How much a verb says when nothing is asked for.
@@ -55,15 +60,23 @@ impl Narration {
         if let Some(target) = &self.events {
             list.push(Box::new(Json::open(target)?));
         }
-        let manner = match (self.quiet, self.explain || self.step || self.plan) {
-            (true, _) => Usually::Silent,
-            (_, true) => Usually::Explained,
-            _ => usually,
-        };
-        if manner != Usually::Silent {
-            list.push(Box::new(Terminal { folded: manner == Usually::Folded }));
+        if let Some(manner) = self.manner(usually) {
+            list.push(Box::new(Terminal::standard(manner, self.color, self.verbose)));
         }
         Ok(Observers { list })
+    }
+
+    /// How a person is told, if at all.
+    fn manner(&self, usually: Usually) -> Option<Manner> {
+        let explains = self.explain || self.verbose || self.step;
+        match usually {
+            _ if self.quiet => None,
+            _ if explains => Some(Manner::Explained),
+            _ if self.plan => Some(Manner::Planned),
+            Usually::Silent => None,
+            Usually::Folded => Some(Manner::Folded),
+            Usually::Explained => Some(Manner::Explained),
+        }
     }
 }
 
@@ -93,12 +106,9 @@ impl Observers {
 
 /// Tells an error on stderr, and in the --log file for the engine that asked.
 pub fn report(error: &Error, cli: &Cli) {
-    eprintln!("learnc: {error}");
-    if let Some(diagnosis) = &error.diagnosis {
-        eprintln!("  because  {diagnosis}");
-    }
-    if let Some(remedy) = &error.remedy {
-        eprintln!("  try      {remedy}");
+    let colour = cli.verb.narration().map_or(When::Auto, |narration| narration.color);
+    for line in trouble::error(&Look::of(2, colour, false), error) {
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
     if let Some(path) = &cli.log {
         let line = match cli.log_format.as_str() {
@@ -117,7 +127,6 @@ pub fn report(error: &Error, cli: &Cli) {
 }
 
 fn append(path: &std::path::Path, line: &str) -> std::io::Result<()> {
-    use std::io::Write;
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path)?;
     writeln!(file, "{line}")
 }

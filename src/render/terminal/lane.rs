@@ -1,0 +1,250 @@
+//! The kernel's voice: calls in lanes, behind a bar.
+//!
+//! ```text
+//!  ✓ container 4243 │ pivot_root(".", ".")                                      = 0     9 µs
+//!  │ │         │    │ │                                                         │        │
+//!  │ │         pid  │ the call, wrapped under its bracket                  answer       time
+//!  │ who made it    facts begin here
+//!  a witness's word
+//! ```
+//!
+//! Who made a call is said when it changes; in a pipe, with every call. Below 60 columns the lane
+//! stands above its calls.
+
+use nix::errno::Errno;
+
+use super::fold::Told;
+use super::look::{Look, Role};
+use super::say;
+use super::text::{Piece, Pieces, Span, line_width, padded, painted, prose, width};
+use crate::event::{Call, Lane, Seen};
+
+/// Columns before the bar, of which the first three are margin and the witness's mark.
+pub const GUTTER: usize = 21;
+
+/// Where text behind the bar begins.
+pub fn indent(look: &Look) -> usize {
+    if look.is_narrow() { 5 } else { GUTTER + 2 }
+}
+
+/// Whom the calls are of: said once, and again when it changes.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    last: Option<(Lane, i32)>,
+}
+
+/// What stands at the right of a call.
+struct Answer {
+    text: String,
+    time: String,
+    role: Role,
+}
+
+impl Lanes {
+    /// The lines of one thing told.
+    pub fn lines(&mut self, look: &Look, told: &Told) -> Vec<String> {
+        match told {
+            Told::Note(text) => note(look, text),
+            Told::Call(call) => self.call(look, call),
+            Told::Write { open, write, path } => {
+                let nanos = open.map_or(0, |open| open.nanos) + write.nanos;
+                let pieces = match write.args.get("buf") {
+                    Some(data) => say::write(look, path, data),
+                    None => say::call(look, &write.name, &write.args),
+                };
+                self.told(look, write, mark(&told.calls()), pieces, answer(look, write, nanos))
+            }
+            Told::Many { first, rest, differ } => {
+                let mut lines = self.lines(look, first);
+                let others = others(look, rest, differ, room(look));
+                lines.extend(others.iter().map(|line| behind_bar(look, line)));
+                lines
+            }
+        }
+    }
+
+    fn call(&mut self, look: &Look, call: &Call) -> Vec<String> {
+        let pieces = say::call(look, &call.name, &call.args);
+        let mut lines =
+            self.told(look, call, mark(&[call]), pieces, answer(look, call, call.nanos));
+        if let (Some(errno), false) = (&call.errno, call.expected) {
+            let sentence = format!("{errno}: {}", errno_sentence(errno));
+            lines.push(behind_bar(look, &look.paint(Role::Trouble, &sentence)));
+        }
+        lines
+    }
+
+    fn told(
+        &mut self,
+        look: &Look,
+        call: &Call,
+        mark: Option<Seen>,
+        mut pieces: Pieces,
+        answer: Option<Answer>,
+    ) -> Vec<String> {
+        if call.announced && call.pid != 0 {
+            let then = Piece { spans: vec![Span(Role::Frame, "then ".into())], depth: 0 };
+            pieces.list.insert(0, then);
+        }
+        let (mut lines, gutter) = self.gutter(look, call, mark);
+        let laid = lay_out(look, &pieces, answer, room(look));
+        let rest = behind_bar(look, "");
+        for (i, line) in laid.into_iter().enumerate() {
+            let before = if i == 0 { gutter.clone() } else { rest.trim_end().to_owned() + " " };
+            lines.push((before + &line).trim_end().to_owned());
+        }
+        lines
+    }
+
+    /// What stands before a call: lines of its own where it is narrow, and the gutter.
+    fn gutter(&mut self, look: &Look, call: &Call, mark: Option<Seen>) -> (Vec<String>, String) {
+        let lane = match call.lane {
+            Lane::Runtime => "runtime",
+            Lane::Container => "container",
+        };
+        let who = match call.pid {
+            0 => lane.to_owned(),
+            pid => format!("{lane:<9} {pid:>6}"),
+        };
+        let again = self.last == Some((call.lane, call.pid)) && look.wraps;
+        self.last = Some((call.lane, call.pid));
+        let (sign, role) = sign(look, mark);
+        let sign = look.paint(role, sign);
+        let bar = look.paint(Role::Frame, look.glyphs().bar);
+        if look.is_narrow() && look.wraps {
+            let above = format!("   {}", look.paint(Role::Frame, &who));
+            let above = if again { vec![] } else { vec![above] };
+            return (above, format!(" {sign} {bar} "));
+        }
+        let shown = if again { "" } else { &who };
+        let shown = look.paint(Role::Frame, &padded(shown, GUTTER - 4));
+        (vec![], format!(" {sign} {shown} {bar} "))
+    }
+}
+
+/// A line behind the bar that is no call.
+pub fn behind_bar(look: &Look, text: &str) -> String {
+    let bar = look.paint(Role::Frame, look.glyphs().bar);
+    format!("{}{bar} {text}", " ".repeat(indent(look) - 2))
+}
+
+fn note(look: &Look, text: &str) -> Vec<String> {
+    let room = if look.wraps { room(look) } else { usize::MAX };
+    let lines = prose(&look.outside(text), room);
+    lines.iter().map(|line| behind_bar(look, &look.paint(Role::Fact, line))).collect()
+}
+
+/// Columns between the bar and the right edge.
+fn room(look: &Look) -> usize {
+    look.edge().saturating_sub(indent(look)).max(20)
+}
+
+/// A call of a plan, which has no answer and no process yet, behind what stands before it.
+pub fn bare(look: &Look, told: &Told, (before, used): (String, usize)) -> Vec<String> {
+    let pieces = match told {
+        Told::Note(text) => return vec![format!("{before}{}", look.outside(text))],
+        Told::Call(call) => say::call(look, &call.name, &call.args),
+        Told::Write { write, path, .. } => match write.args.get("buf") {
+            Some(data) => say::write(look, path, data),
+            None => say::call(look, &write.name, &write.args),
+        },
+        Told::Many { first, rest, differ } => {
+            let empty = (" ".repeat(used), used);
+            let mut lines = bare(look, first, (before, used));
+            let others = others(look, rest, differ, look.edge().saturating_sub(used).max(20));
+            lines.extend(others.into_iter().map(|line| format!("{}{line}", empty.0)));
+            return lines;
+        }
+    };
+    let lines = lay_out(look, &pieces, None, look.edge().saturating_sub(used).max(20));
+    let blank = " ".repeat(used);
+    let befores = std::iter::once(before.as_str()).chain(std::iter::repeat(blank.as_str()));
+    lines.iter().zip(befores).map(|(line, before)| format!("{before}{line}")).collect()
+}
+
+/// The call on its lines, the answer at the right end of the last one.
+fn lay_out(look: &Look, pieces: &Pieces, answer: Option<Answer>, room: usize) -> Vec<String> {
+    if !look.wraps {
+        let tail = answer.map_or(String::new(), |a| {
+            let time = look.paint(Role::Frame, &format!("  {}", a.time));
+            format!(" {}{time}", look.paint(a.role, &a.text))
+        });
+        return vec![painted(look, &pieces.flat()) + &tail];
+    }
+    let tail = answer.as_ref().map_or(0, |a| width(&a.text) + 1 + width(&a.time).max(7));
+    let first = pieces.list.iter().take_while(|p| p.width() < 20).count().min(1);
+    let hang = pieces.list.iter().take(first.max(1)).flat_map(|p| &p.spans);
+    let hang: usize =
+        hang.take_while(|s| s.0 != Role::Fact).map(|s| width(&s.1)).sum::<usize>() + 1;
+    let fits = line_width(&pieces.list) + 1 + tail <= room;
+    let lines = if fits { vec![pieces.flat()] } else { pieces.wrap(room, hang.min(room / 2)) };
+    let last = lines.last().map_or(0, |line| line_width(line));
+    let mut texts: Vec<String> = lines.iter().map(|line| painted(look, line)).collect();
+    let Some(answer) = answer else { return texts };
+    let time = format!("{:>7}", answer.time);
+    let tail_text = |before: usize| {
+        let gap = " ".repeat(room.saturating_sub(before + width(&answer.text) + 1 + width(&time)));
+        let (text, time) = (look.paint(answer.role, &answer.text), look.paint(Role::Frame, &time));
+        format!("{gap}{text} {time}")
+    };
+    match texts.last_mut() {
+        Some(line) if last + 1 + tail <= room => line.push_str(&tail_text(last)),
+        _ => texts.push(tail_text(0)),
+    }
+    texts
+}
+
+/// `… 11 more: proc/asound = ENOENT, proc/interrupts, …`
+fn others(look: &Look, rest: &[Told], differ: &[String], columns: usize) -> Vec<String> {
+    let mut unique: Vec<&String> = differ.iter().collect();
+    unique.dedup();
+    let dots = look.glyphs().dots;
+    let mut pieces = Pieces::default();
+    pieces.push(Role::Frame, format!("{dots} {} more: ", rest.len())).may_break();
+    let mut room = (2 * columns).saturating_sub(40);
+    for (i, text) in unique.iter().enumerate() {
+        let comma = if i + 1 < unique.len() { ", " } else { "" };
+        if width(text) + 2 > room {
+            pieces.push(Role::Frame, format!("{dots} (-v shows all)"));
+            break;
+        }
+        room -= width(text) + 2;
+        pieces.push(Role::Fact, format!("{text}{comma}")).may_break();
+    }
+    let nanos: u64 = rest.iter().flat_map(Told::calls).map(|call| call.nanos).sum();
+    let announced = rest.iter().flat_map(Told::calls).all(|call| call.announced);
+    let answer = Answer { text: String::new(), time: look.time(nanos), role: Role::Fact };
+    lay_out(look, &pieces, (!announced).then_some(answer), columns)
+}
+
+fn answer(look: &Look, call: &Call, nanos: u64) -> Option<Answer> {
+    let (text, role) = match (&call.errno, call.result) {
+        (Some(errno), _) if call.expected => (errno.clone(), Role::Fact),
+        (Some(errno), _) => (errno.clone(), Role::Trouble),
+        (None, Some(number)) => (number.to_string(), Role::Fact),
+        (None, None) => return None,
+    };
+    Some(Answer { text: format!("= {text}"), time: look.time(nanos), role })
+}
+
+/// A witness's word on several calls is the worst of its words.
+fn mark(calls: &[&Call]) -> Option<Seen> {
+    let said = |seen| calls.iter().any(|call| call.seen == Some(seen));
+    let worst = [Seen::NotSeen, Seen::Unnarrated].into_iter().find(|seen| said(*seen));
+    worst.or(calls.iter().all(|call| call.seen == Some(Seen::Seen)).then_some(Seen::Seen))
+}
+
+fn sign(look: &Look, mark: Option<Seen>) -> (&'static str, Role) {
+    match mark {
+        None => (" ", Role::Frame),
+        Some(Seen::Seen) => (look.glyphs().yes, Role::Fact),
+        Some(Seen::NotSeen) => (look.glyphs().no, Role::Trouble),
+        Some(Seen::Unnarrated) => ("!", Role::Trouble),
+    }
+}
+
+/// What errno(3) says: "Operation not permitted".
+pub fn errno_sentence(name: &str) -> &'static str {
+    let known = (1..=133).map(Errno::from_raw);
+    known.into_iter().find(|e| format!("{e:?}") == name).map_or("", |e| e.desc())
+}

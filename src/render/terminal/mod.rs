@@ -1,0 +1,288 @@
+//! The narration for a person: on a terminal, or in a pipe.
+//!
+//! Events come one by one; a step is told when it is over, as a paragraph, because only then is it
+//! known what can be folded ([`fold`]). Two voices speak and are never mixed: the kernel's, in
+//! lanes behind a bar ([`lane`]), and ours, at the margin ([`step`]); each has its own colour as well
+//! ([`look`]). The words of our voice are data ([`crate::lesson::words`]).
+//!
+//! While the container's program runs the terminal is its own: what happens meanwhile is held back
+//! and told when it has ended. A reader that goes away (`| head`) does not end the run.
+
+pub mod fold;
+pub mod lane;
+pub mod look;
+pub mod paragraph;
+pub mod say;
+pub mod step;
+pub mod table;
+pub mod text;
+pub mod trouble;
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::io::Write;
+
+use crate::event::{Call, Event, Observer, Seen, StepInfo};
+use fold::Item;
+use lane::Lanes;
+use look::{Look, Role};
+use paragraph::Paragraph;
+use step::paragraph;
+
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// A line a step: for doing.
+    Folded,
+    /// Everything, and why: for learning.
+    Explained,
+    /// The steps and their calls, which are not made: `--plan`.
+    Planned,
+}
+
+/// Tells events to a person.
+pub struct Terminal {
+    manner: Manner,
+    look: Look,
+    out: RefCell<Box<dyn Write>>,
+    story: RefCell<Story>,
+}
+
+/// What has been heard so far.
+#[derive(Default)]
+pub struct Story {
+    steps: Vec<StepInfo>,
+    /// The step that is under way.
+    now: Option<Paragraph>,
+    lanes: Lanes,
+    /// What has been explained, and need not be again.
+    explained: HashSet<String>,
+    count: Count,
+    /// The program runs: the terminal is its own.
+    running: bool,
+    held: Vec<String>,
+    /// Sentences about the run as a whole, which stand behind the summary.
+    remarks: Vec<String>,
+    /// How it went has been said, or there is nothing to say.
+    summed_up: bool,
+    host: Option<Vec<(String, bool)>>,
+}
+
+/// What the summary counts: the steps of the plan and their calls.
+#[derive(Default)]
+struct Count {
+    steps: usize,
+    calls: usize,
+    nanos: u64,
+    objections: usize,
+}
+
+impl Terminal {
+    pub fn new(manner: Manner, look: Look, out: Box<dyn Write>) -> Terminal {
+        let story = RefCell::default();
+        Terminal { manner, look, out: RefCell::new(out), story }
+    }
+
+    /// On stderr, since stdout belongs to the container; a plan, which runs none, on stdout.
+    pub fn standard(manner: Manner, colour: look::When, whole: bool) -> Terminal {
+        let (fd, out): (_, Box<dyn Write>) = match manner {
+            Manner::Planned => (1, Box::new(std::io::stdout())),
+            _ => (2, Box::new(std::io::stderr())),
+        };
+        Terminal::new(manner, Look::of(fd, colour, whole), out)
+    }
+
+    /// Writes lines, or keeps them until the container's program has ended.
+    fn print(&self, story: &mut Story, lines: Vec<String>) {
+        if story.running {
+            story.held.extend(lines);
+        } else if !lines.is_empty() {
+            self.write(&(lines.join("\n") + "\n"));
+        }
+    }
+
+    fn write(&self, text: &str) {
+        let mut out = self.out.borrow_mut();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// Tells the step that is under way, which is over.
+    fn finish(&self, story: &mut Story) {
+        if let Some(paragraph) = story.now.take() {
+            let lines = paragraph.lines(&self.look, self.manner, story);
+            self.print(story, lines);
+        }
+    }
+
+    fn begin(&self, story: &mut Story, index: Option<usize>) {
+        self.finish(story);
+        story.count.steps += usize::from(index.is_some());
+        story.now = Some(Paragraph { index, ..Paragraph::default() });
+    }
+
+    fn call(&self, story: &mut Story, call: &Call) {
+        let index = (!call.step.is_empty()).then_some(call.index);
+        if story.now.as_ref().is_none_or(|now| now.index != index) {
+            self.begin(story, index);
+        }
+        if index.is_some() && call.seen != Some(Seen::Unnarrated) {
+            story.count.calls += 1;
+            story.count.nanos += call.nanos;
+        }
+        if matches!(call.seen, Some(Seen::NotSeen | Seen::Unnarrated)) {
+            story.count.objections += 1;
+        }
+        if let Some(now) = &mut story.now {
+            now.items.push(Item::Call(call.clone()));
+        }
+    }
+
+    fn note(&self, story: &mut Story, index: Option<usize>, text: &str) {
+        match (&mut story.now, index) {
+            (Some(now), Some(_)) => now.items.push(Item::Note(text.to_owned())),
+            (None, None) if !story.steps.is_empty() && self.manner == Manner::Folded => {
+                story.remarks.push(text.to_owned());
+            }
+            _ => {
+                self.finish(story);
+                let lines = paragraph(&self.look, Role::Voice, &self.look.outside(text), 0);
+                self.print(story, lines);
+            }
+        }
+    }
+
+    /// The program has the terminal from here on.
+    fn started(&self, story: &mut Story) {
+        self.finish(story);
+        // With a terminal of its own nothing of the program is shown before this: the summary can
+        // stand above its prompt. Otherwise it may be writing already.
+        let relayed = story.steps.iter().any(|step| step.key == "terminal");
+        if self.manner == Manner::Folded && relayed {
+            self.sum_up(story);
+        }
+        story.running = true;
+    }
+
+    fn ended(&self, story: &mut Story, status: i32) {
+        story.running = false;
+        if self.look.wraps {
+            // If the program's last line did not end, these spaces do; else they leave no trace.
+            self.write(&(" ".repeat(self.look.columns().saturating_sub(1)) + "\r"));
+        }
+        let held = std::mem::take(&mut story.held);
+        self.print(story, held);
+        if self.manner == Manner::Explained {
+            let text = format!("The program ended with status {status}.");
+            let lines = paragraph(&self.look, Role::Fact, &text, 0);
+            self.print(story, [vec![String::new()], lines, vec![String::new()]].concat());
+        }
+    }
+
+    fn failed(&self, story: &mut Story, index: usize) {
+        let title = self.title_of(story, index);
+        match &mut story.now {
+            Some(now) if now.index == Some(index) => now.failed = true,
+            _ => {
+                self.begin(story, Some(index));
+                if let Some(now) = &mut story.now {
+                    now.failed = true;
+                }
+            }
+        }
+        self.finish(story);
+        let line = trouble::failed(&self.look, index + 1, story.steps.len(), &title);
+        self.print(story, vec![line]);
+        story.summed_up = true;
+    }
+
+    fn title_of(&self, story: &Story, index: usize) -> String {
+        let info = story.steps.get(index);
+        let title = info.map(|info| step::title(&self.look, &info.key, info.subject.as_deref()));
+        title.unwrap_or_default()
+    }
+
+    /// `✓ 32 steps, 171 calls, 3.1 ms in the kernel.`
+    fn sum_up(&self, story: &mut Story) {
+        self.finish(story);
+        if story.summed_up || story.count.steps == 0 {
+            return;
+        }
+        story.summed_up = true;
+        let (count, look) = (&story.count, &self.look);
+        let mut text = match self.manner {
+            Manner::Planned => {
+                format!("{} steps, {} calls. None of them was made.", count.steps, count.calls)
+            }
+            _ => format!(
+                "{} {} steps, {} calls, {} in the kernel.",
+                if count.objections == 0 { look.glyphs().yes } else { look.glyphs().no },
+                count.steps,
+                count.calls,
+                look.time(count.nanos)
+            ),
+        };
+        for remark in &story.remarks {
+            text = format!("{text} {}", look.outside(remark));
+        }
+        let mut lines = paragraph(look, Role::Title, &text, 0);
+        lines.extend(story.host.take().map(|checks| table::host_as_before(look, &checks)));
+        self.print(story, lines);
+    }
+}
+
+impl Observer for Terminal {
+    fn see(&self, event: &Event) {
+        let mut story = self.story.borrow_mut();
+        let story = &mut *story;
+        match event {
+            Event::Plan { id, steps, .. } => {
+                self.finish(story);
+                story.steps.clone_from(steps);
+                let lines = paragraph::heading(&self.look, self.manner, id, steps);
+                self.print(story, lines);
+            }
+            Event::Step { index, .. } => self.begin(story, Some(*index)),
+            Event::Call(call) => self.call(story, call),
+            Event::Note { index, text } => self.note(story, *index, text),
+            Event::Warning { text } => {
+                self.finish(story);
+                self.print(story, trouble::warning(&self.look, text));
+            }
+            Event::Failed { index, .. } => self.failed(story, *index),
+            Event::Undone { text } => match &mut story.now {
+                Some(now) if now.index.is_none() => now.undone.push(text.clone()),
+                _ => {
+                    self.begin(story, None);
+                    story.now.iter_mut().for_each(|now| now.undone.push(text.clone()));
+                }
+            },
+            Event::Started { .. } => self.started(story),
+            Event::Ended { status, .. } => self.ended(story, *status),
+            Event::Changed { rows } => {
+                self.finish(story);
+                let mut lines = table::changed(&self.look, rows);
+                lines.push(String::new());
+                self.print(story, lines);
+            }
+            Event::HostAsBefore { checks } => {
+                story.host = Some(checks.clone());
+                self.sum_up(story);
+            }
+        }
+    }
+
+    fn flush(&self) {
+        let mut story = self.story.borrow_mut();
+        self.finish(&mut story);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let mut story = self.story.take();
+        story.running = false;
+        let held = std::mem::take(&mut story.held);
+        self.print(&mut story, held);
+        self.sum_up(&mut story);
+    }
+}

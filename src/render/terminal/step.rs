@@ -1,0 +1,168 @@
+//! Our voice: a step's title, why there is such a step, how to do it by hand.
+//!
+//! ```text
+//! ── 7/32  Swap the roots ──────────────────────────────────────── root.path ──
+//!    pivot_root makes the new root `/` and stacks the old one on top of it; …
+//! ```
+
+use super::lane::indent;
+use super::look::{Look, Role};
+use super::text::{padded, prose, shorten, width};
+use crate::event::{Asked, StepInfo};
+use crate::lesson::words::{StepWords, step as words_of};
+
+/// Prose is not set wider than this.
+const MEASURE: usize = 76;
+
+/// A step's title: "Mount /proc". The key, where it has no words.
+pub fn title(look: &Look, key: &str, subject: Option<&str>) -> String {
+    let subject = subject.map(|s| look.outside(s));
+    match words_of(key) {
+        Some(words) => words.title(subject.as_deref()),
+        None => [key.to_owned(), subject.unwrap_or_default()].join(" ").trim_end().to_owned(),
+    }
+}
+
+/// The rule with number, title and whose idea it is.
+pub fn rule(look: &Look, number: &str, title: &str, asked: &str) -> Vec<String> {
+    let (dash, room) = (look.glyphs().rule, look.edge());
+    let asked = look.outside(asked);
+    let before = format!("{dash}{dash} {number} ");
+    let title = shorten(title, room.saturating_sub(width(&before) + 4), look.glyphs().dots);
+    let used = width(&before) + width(&title) + 1;
+    let beside = !asked.is_empty() && used + width(&asked) + 7 <= room;
+    let after = if beside { format!(" {asked} {dash}{dash}") } else { String::new() };
+    let line = dash.repeat(room.saturating_sub(used + width(&after)).max(2));
+    let mut lines = vec![format!(
+        "{}{} {}",
+        look.paint(Role::Frame, &before),
+        look.paint(Role::Title, &title),
+        look.paint(Role::Frame, &(line + &after)),
+    )];
+    if !asked.is_empty() && !beside {
+        lines.extend(paragraph(look, Role::Frame, &asked, 3));
+    }
+    lines
+}
+
+/// `root.path`; what nobody asked for says whose idea it is.
+pub fn asked(info: &StepInfo) -> String {
+    match &info.asked {
+        Asked::Config(field) => field.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// The two sentences.
+pub fn why(look: &Look, words: &StepWords, subject: Option<&str>) -> Vec<String> {
+    let see = words.man.as_ref().map(|man| format!(" See {man}.")).unwrap_or_default();
+    paragraph(look, Role::Voice, &(words.why(subject).to_owned() + &see), 3)
+}
+
+pub fn paragraph(look: &Look, role: Role, text: &str, indent: usize) -> Vec<String> {
+    let room = look.edge().saturating_sub(indent + 1).clamp(16, MEASURE);
+    let before = " ".repeat(indent);
+    let lines = prose(text, room);
+    lines.iter().map(|line| format!("{before}{}", look.paint(role, line))).collect()
+}
+
+/// The commands that do the same; a remark where there are none.
+pub fn by_hand(look: &Look, info: &StepInfo, words: Option<&StepWords>) -> Vec<String> {
+    const SHOWN: usize = 4;
+    let mut lines: Vec<String> = info.by_hand.iter().map(|line| look.outside(line)).collect();
+    if lines.is_empty() {
+        let remark = words.and_then(|w| w.by_hand.clone());
+        return remark.map_or(vec![], |text| labelled(look, "by hand", &text));
+    }
+    let more = lines.len().saturating_sub(SHOWN);
+    if look.wraps && !look.whole && more > 1 {
+        lines.truncate(SHOWN);
+        lines.push(format!("# {} {more} more (-v shows all)", look.glyphs().dots));
+    }
+    let mut shown = Vec::new();
+    for line in &lines {
+        let label = if shown.is_empty() { "by hand" } else { "" };
+        shown.extend(command(look, label, line));
+    }
+    shown
+}
+
+/// A command in lines that a shell takes as one: broken at spaces outside quotes.
+fn command(look: &Look, label: &str, line: &str) -> Vec<String> {
+    let room = look.edge().saturating_sub(indent(look) + 2).max(20);
+    let mut parts = vec![String::new()];
+    for word in words_of_command(line) {
+        let Some(part) = parts.last_mut() else { break };
+        let fits = width(part) + 1 + width(&word) <= room;
+        match (part.is_empty(), fits || !look.wraps) {
+            (true, _) => part.push_str(&word),
+            (false, true) => *part = format!("{part} {word}"),
+            (false, false) => {
+                part.push_str(" \\");
+                parts.push(format!("  {word}"));
+            }
+        }
+    }
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    parts.iter().zip(labels).flat_map(|(part, label)| beside(look, label, part)).collect()
+}
+
+/// Split at spaces, but not inside quotes.
+fn words_of_command(line: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (None, ' ') => {
+                words.push(String::new());
+                continue;
+            }
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if open == c => quote = None,
+            _ => {}
+        }
+        if let Some(word) = words.last_mut() {
+            word.push(c);
+        }
+    }
+    words
+}
+
+/// What people say, and what is so.
+pub fn often_believed(look: &Look, words: &StepWords) -> Vec<String> {
+    match (&words.often_believed, &words.instead) {
+        (Some(belief), Some(truth)) => {
+            labelled(look, "often believed", &format!("\"{belief}\". {truth}"))
+        }
+        _ => vec![],
+    }
+}
+
+/// A label in the gutter and prose beside it.
+pub fn labelled(look: &Look, label: &str, text: &str) -> Vec<String> {
+    let room = look.edge().saturating_sub(indent(look) + 1).clamp(16, MEASURE);
+    let labels = std::iter::once(label).chain(std::iter::repeat(""));
+    let lines = prose(text, room);
+    lines.iter().zip(labels).flat_map(|(line, label)| beside(look, label, line)).collect()
+}
+
+/// One line with a label in the gutter, or above where there is no room beside.
+pub fn beside(look: &Look, label: &str, text: &str) -> Vec<String> {
+    let text = look.paint(Role::Voice, text);
+    if !look.is_narrow() {
+        let label = look.paint(Role::Title, &padded(label, indent(look) - 3));
+        return vec![format!("   {label}{text}")];
+    }
+    let above = (!label.is_empty()).then(|| format!("   {}", look.paint(Role::Title, label)));
+    above.into_iter().chain([format!("     {text}")]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words_of_command;
+
+    #[test]
+    fn a_command_is_not_broken_inside_quotes() {
+        assert_eq!(words_of_command("echo 'a b' \"c d\" e"), ["echo", "'a b'", "\"c d\"", "e"]);
+    }
+}

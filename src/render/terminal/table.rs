@@ -1,0 +1,110 @@
+//! "What changed": the host next to the container, as the kernel shows them.
+
+use super::look::{Look, Role};
+use super::text::{padded, prose, width};
+use crate::event::Difference;
+
+/// The table, or a stack of rows where there is no room for one.
+pub fn changed(look: &Look, rows: &[Difference]) -> Vec<String> {
+    let cells: Vec<[String; 4]> = rows
+        .iter()
+        .map(|r| [&r.property, &r.host, &r.container, &r.verdict].map(|text| look.outside(text)))
+        .collect();
+    let heads = ["What changed", "this host", "the container", ""];
+    let widest = |i: usize| {
+        let cells = cells.iter().map(|row| width(&row[i]));
+        cells.chain([width(heads[i])]).max().unwrap_or(0)
+    };
+    let verdicts = widest(3);
+    let properties = widest(0).min(28);
+    // Margin, indent below the head, gaps of three columns.
+    let room = look.edge().saturating_sub(properties + verdicts + 2 + 3 * 3);
+    if look.wraps && room < 36 {
+        return stacked(look, &cells, heads[0]);
+    }
+    let (host, container) =
+        if look.wraps { share(room, widest(1), widest(2)) } else { (widest(1), widest(2)) };
+    let widths = [properties + 2, host, container, verdicts];
+    let mut lines = vec![row(look, &heads.map(String::from), widths, [Role::Title; 4])];
+    for [property, host, container, verdict] in cells {
+        let role = role_of(&verdict);
+        let cells = [format!("  {property}"), host, container, verdict];
+        lines.extend(tall_row(look, &cells, widths, [Role::Voice, Role::Fact, Role::Fact, role]));
+    }
+    lines
+}
+
+/// What both columns of facts get of the room: what they need, or half each.
+fn share(room: usize, host: usize, container: usize) -> (usize, usize) {
+    let half = room / 2;
+    match (host <= half, container <= half) {
+        (true, _) => (host, container.min(room - host)),
+        (_, true) => (room - container, container),
+        _ => (half, room - half),
+    }
+}
+
+/// What stands out: not what is the same or shared.
+fn role_of(verdict: &str) -> Role {
+    if matches!(verdict, "same" | "shared") { Role::Frame } else { Role::Title }
+}
+
+/// A row whose cells may need several lines.
+fn tall_row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 4]) -> Vec<String> {
+    let columns: Vec<Vec<String>> = cells
+        .iter()
+        .zip(widths)
+        .enumerate()
+        .map(|(i, (cell, width))| match i {
+            0 => vec![cell.clone()],
+            _ => prose(cell, width.max(1)),
+        })
+        .collect();
+    let height = columns.iter().map(Vec::len).max().unwrap_or(1);
+    let line = |n: usize| {
+        let cell = |i: usize| columns[i].get(n).cloned().unwrap_or_default();
+        row(look, &[cell(0), cell(1), cell(2), cell(3)], widths, roles)
+    };
+    (0..height).map(line).collect()
+}
+
+fn row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 4]) -> String {
+    let cells = cells.iter().zip(widths).zip(roles);
+    let cells = cells.map(|((cell, width), role)| look.paint(role, &padded(cell, width)));
+    let line = cells.collect::<Vec<_>>().join("   ");
+    line.trim_end().to_owned()
+}
+
+fn stacked(look: &Look, cells: &[[String; 4]], head: &str) -> Vec<String> {
+    let mut lines = vec![look.paint(Role::Title, head)];
+    let room = look.edge().saturating_sub(16).max(16);
+    for [property, host, container, verdict] in cells {
+        let verdict_ = look.paint(role_of(verdict), verdict);
+        lines.push(format!("  {}  {verdict_}", look.paint(Role::Voice, property)));
+        for (label, fact) in [("host", host), ("container", container)] {
+            let labels = std::iter::once(label).chain(std::iter::repeat(""));
+            for (line, label) in prose(fact, room).iter().zip(labels) {
+                let label = look.paint(Role::Frame, &padded(label, 10));
+                lines.push(format!("    {label} {}", look.paint(Role::Fact, line)));
+            }
+        }
+    }
+    lines
+}
+
+/// `Host as before: mounts ✓ cgroups ✓ processes ✗`
+pub fn host_as_before(look: &Look, checks: &[(String, bool)]) -> String {
+    let mut line = look.paint(Role::Voice, "Host as before:");
+    for (what, same) in checks {
+        let (glyph, role) = match same {
+            true => (look.glyphs().yes, Role::Fact),
+            false => (look.glyphs().no, Role::Trouble),
+        };
+        line += &format!(
+            " {} {}",
+            look.paint(Role::Fact, &look.outside(what)),
+            look.paint(role, glyph)
+        );
+    }
+    line
+}

@@ -1,0 +1,190 @@
+//! Text in columns: measuring, wrapping, cutting.
+//!
+//! A column is not a byte and not a character: 漢 takes two, a combining accent none (unicode-width).
+//! Text is laid out first and coloured afterwards, since colours take no room.
+
+use unicode_width::UnicodeWidthStr;
+
+use super::look::{Look, Role};
+
+/// How many columns a text takes.
+pub fn width(text: &str) -> usize {
+    UnicodeWidthStr::width(text)
+}
+
+/// A stretch of text in one role.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Span(pub Role, pub String);
+
+/// Text that is never broken inside, and how deep in brackets it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Piece {
+    pub spans: Vec<Span>,
+    pub depth: usize,
+}
+
+impl Piece {
+    pub fn width(&self) -> usize {
+        self.spans.iter().map(|Span(_, text)| width(text)).sum()
+    }
+
+    /// Without the space at its end, which counts for nothing at the end of a line.
+    fn bare_width(&self) -> usize {
+        let last = self.spans.last().map_or("", |Span(_, text)| text);
+        self.width() - (width(last) - width(last.trim_end()))
+    }
+}
+
+/// Pieces put together: text goes on the last piece until a break is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pieces {
+    pub list: Vec<Piece>,
+    depth: usize,
+    open: bool,
+}
+
+impl Pieces {
+    pub fn push(&mut self, role: Role, text: impl Into<String>) -> &mut Pieces {
+        if !self.open {
+            self.list.push(Piece { spans: vec![], depth: self.depth });
+            self.open = true;
+        }
+        if let Some(piece) = self.list.last_mut() {
+            piece.spans.push(Span(role, text.into()));
+        }
+        self
+    }
+
+    /// A line may end here.
+    pub fn may_break(&mut self) -> &mut Pieces {
+        self.open = false;
+        self
+    }
+
+    pub fn deeper(&mut self) {
+        self.depth += 1;
+    }
+
+    pub fn shallower(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// On one line.
+    pub fn flat(&self) -> Vec<Piece> {
+        self.list.clone()
+    }
+
+    /// Greedily on lines of `room` columns; all but the first begin at `hang`, and deeper where
+    /// they begin inside a bracket. A piece wider than the room stands on a line of its own.
+    pub fn wrap(&self, room: usize, hang: usize) -> Vec<Vec<Piece>> {
+        let mut lines: Vec<Vec<Piece>> = vec![vec![]];
+        let mut used = 0;
+        for piece in &self.list {
+            if used > 0 && used + piece.bare_width() > room {
+                let indent = " ".repeat(hang + piece.depth);
+                used = indent.len();
+                lines.push(vec![Piece {
+                    spans: vec![Span(Role::Fact, indent)],
+                    ..Piece::default()
+                }]);
+            }
+            used += piece.width();
+            if let Some(line) = lines.last_mut() {
+                line.push(piece.clone());
+            }
+        }
+        lines
+    }
+}
+
+/// The columns of a laid out line, without the space at its end.
+pub fn line_width(line: &[Piece]) -> usize {
+    match line.split_last() {
+        None => 0,
+        Some((last, rest)) => rest.iter().map(Piece::width).sum::<usize>() + last.bare_width(),
+    }
+}
+
+/// A laid out line in colours.
+pub fn painted(look: &Look, line: &[Piece]) -> String {
+    let spans = line.iter().flat_map(|piece| &piece.spans);
+    let text: String = spans.map(|Span(role, text)| look.paint(*role, text)).collect();
+    text.trim_end().to_owned()
+}
+
+/// Prose in lines of `room` columns, broken at spaces.
+pub fn prose(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let Some(line) = lines.last_mut() else { continue };
+        if line.is_empty() {
+            line.push_str(word);
+        } else if width(line) + 1 + width(word) <= room {
+            line.push(' ');
+            line.push_str(word);
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines
+}
+
+/// The text, or as much of its beginning as fits with `dots` behind it.
+pub fn shorten(text: &str, room: usize, dots: &str) -> String {
+    if width(text) <= room {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        if width(&short) + width(c.encode_utf8(&mut [0; 4])) + width(dots) > room {
+            break;
+        }
+        short.push(c);
+    }
+    short + dots
+}
+
+/// Filled up with spaces to `room` columns.
+pub fn padded(text: &str, room: usize) -> String {
+    let missing = room.saturating_sub(width(text));
+    format!("{text}{}", " ".repeat(missing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn wide_and_combining_characters_are_counted_as_a_terminal_does() {
+        assert_eq!(width("漢字"), 4);
+        assert_eq!(width("e\u{301}"), 1);
+        assert_eq!(padded("漢", 4), "漢  ");
+        assert_eq!(shorten("漢字漢字", 5, "…"), "漢字…");
+    }
+
+    proptest! {
+        #[test]
+        fn no_wrapped_line_is_too_long_unless_one_piece_is(
+            widths in prop::collection::vec(1usize..30, 1..20), room in 12usize..60
+        ) {
+            let mut pieces = Pieces::default();
+            for n in &widths {
+                pieces.push(Role::Fact, "x".repeat(*n)).may_break();
+            }
+            for line in pieces.wrap(room, 4) {
+                let alone = line.iter().filter(|p| p.width() > 0 && p.spans[0].1 != "    ").count() == 1;
+                prop_assert!(line_width(&line) <= room || alone);
+            }
+        }
+
+        #[test]
+        fn wrapping_prose_loses_no_word(text in "[a-z 漢]{0,80}", room in 1usize..40) {
+            let joined = prose(&text, room).join(" ");
+            prop_assert_eq!(
+                joined.split_whitespace().collect::<Vec<_>>(),
+                text.split_whitespace().collect::<Vec<_>>()
+            );
+        }
+    }
+}
