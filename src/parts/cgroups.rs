@@ -167,7 +167,11 @@ fn limit_steps(settings: &[Setting], dir: &dyn Fn(&str) -> Option<PathBuf>) -> V
                 [one] => format!("{} {}", one.file, one.value),
                 many => format!("{} rules", many.len()),
             };
-            Some(Step::runtime("cgroup_limit", config(group[0].field), act).about(about))
+            let key = match group[0].controller {
+                "devices" => "device_list",
+                _ => "cgroup_limit",
+            };
+            Some(Step::runtime(key, config(group[0].field), act).about(about))
         })
         .collect()
 }
@@ -237,7 +241,11 @@ pub fn perform(
             k.call(BpfProgAttach { cgroup: &cgroup, program: &program })
         }
         Cgroup::Join { procs } => {
-            procs.iter().try_for_each(|file| write_file(k, At::CWD, file, &pid.0.to_string()))
+            let pid = match pid {
+                Pid(0) => "<pid of the container>".to_owned(),
+                Pid(pid) => pid.to_string(),
+            };
+            procs.iter().try_for_each(|file| write_file(k, At::CWD, file, &pid))
         }
     }
 }

@@ -65,21 +65,25 @@ fn converse(plan: &Plan, held: &mut Held, names: &Kernel) -> Result<End> {
             return Ok(End::Left(at));
         };
         // A `start` that did not plan the container does not know the numbers: from here, to the end.
-        let (from, to) =
-            if from == usize::MAX { (plan.start, plan.steps.len()) } else { (from, to) };
-        if let Err((index, error)) = walk(plan, from, to, told.then_some(pid), held, names) {
-            held.journal.last_words(index, &error);
-            if index < plan.silent {
-                talk.say(&Message::Failed { index, error: error.clone() })?;
+        let from = if from == usize::MAX { plan.start } else { from };
+        let to = to.min(plan.steps.len());
+        match walk(plan, from, to, told.then_some(pid), held, names) {
+            Ok(next) => at = next,
+            Err((index, error)) => {
+                held.journal.last_words(index, &error);
+                if index < plan.silent {
+                    talk.say(&Message::Failed { index, error: error.clone() })?;
+                }
+                return Err(error);
             }
-            return Err(error);
         }
-        at = to;
-        talk.say(&Message::Done { next: to })?;
+        talk.say(&Message::Done { next: at })?;
     }
 }
 
-/// Performs from..to, reporting if somebody listens.
+/// Performs from..to, reporting if somebody listens: the step that it is before then. What cannot
+/// be told is announced and left for another `Go`, so that all of it is seen before the program
+/// itself says anything.
 fn walk(
     plan: &Plan,
     from: usize,
@@ -87,16 +91,19 @@ fn walk(
     told: Option<i32>,
     held: &mut Held,
     names: &Kernel,
-) -> Result<(), (usize, Error)> {
+) -> Result<usize, (usize, Error)> {
     let mut index = from;
     while index < to && index < plan.silent {
         one(plan, index, told, held, names).map_err(|e| (index, e))?;
         index += 1;
     }
-    if index < to {
-        silently(plan, index, to, told, held, names)?;
+    match (told, held.talk.clone()) {
+        _ if index == to => Ok(to),
+        (Some(pid), Some(talk)) => {
+            announce(plan, index, to, pid, &talk, held, names).map(|()| index)
+        }
+        _ => silently(plan, index, to, held).map(|()| to),
     }
-    Ok(())
 }
 
 fn one(
@@ -123,18 +130,8 @@ fn one(
     done.map_err(|e| in_step(e, step))
 }
 
-/// From here on nothing can be said: announce everything, then do it.
-fn silently(
-    plan: &Plan,
-    from: usize,
-    to: usize,
-    told: Option<i32>,
-    held: &mut Held,
-    names: &Kernel,
-) -> Result<(), (usize, Error)> {
-    if let (Some(pid), Some(talk)) = (told, held.talk.clone()) {
-        announce(plan, from, to, pid, &talk, held, names)?;
-    }
+/// From here on nothing can be said.
+fn silently(plan: &Plan, from: usize, to: usize, held: &mut Held) -> Result<(), (usize, Error)> {
     held.journal.announce();
     let k = Kernel::new(Manner::Silent, Lane::Container, 0);
     for index in from..to {

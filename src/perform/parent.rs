@@ -90,7 +90,8 @@ pub fn create<'a>(
             let error = failed(index, error, Some(&plan.steps[index]), watch);
             // Closing the conversation lets a container that is still waiting end by itself.
             held.talk = None;
-            take_back(&k, dir, held.pid, &held.journal, index > 0, watch);
+            // A kernel value of its own: what is taken back belongs to no step.
+            take_back(&watch.kernel(), dir, held.pid, &held.journal, index > 0, watch);
             Err(error)
         }
     }
@@ -289,12 +290,27 @@ impl Created<'_> {
             say_go(talk, from, to, self.watch, self.pid)
                 .map_err(|_| (from, died(self.pid, self.plan.cgroups())))?;
             match listen_to_start(talk, self.watch).map_err(|e| (from, e))? {
-                Some(next) => from = next,
+                Some(next) if stop => from = next,
+                Some(next) => {
+                    go_silently(talk, next, self.watch, self.pid)
+                        .map_err(|_| (next, died(self.pid, self.plan.cgroups())))?;
+                    break;
+                }
                 None => break,
             }
         }
         confirm(self.pid, &self.journal, self.plan.start, self.plan.cgroups())
     }
+}
+
+/// The rest has been announced: once that is seen, the container may do it. It is told nothing more,
+/// and says nothing more.
+fn go_silently(talk: &Talk, from: usize, watch: Watch, pid: Pid) -> Result<()> {
+    if let Some(observer) = watch.observer {
+        observer.flush();
+    }
+    talk.say(&Message::Go { from, to: usize::MAX, told: false, pid: pid.0 })?;
+    listen_to_start(talk, watch).map(drop)
 }
 
 /// Passes reports on until the container's turn is over (Some) or the conversation ends (None).
@@ -336,7 +352,9 @@ pub fn start_later(dir: &Path, pid: Pid, watch: Watch) -> Result<()> {
     let told = watch.observer.is_some();
     // The container knows where it is in the plan, and goes to its end.
     talk.say(&Message::Go { from: usize::MAX, to: usize::MAX, told, pid: pid.0 })?;
-    listen_to_start(&talk, watch)?;
+    if let Some(next) = listen_to_start(&talk, watch)? {
+        go_silently(&talk, next, watch, pid)?;
+    }
     confirm(pid, &journal, 0, &[]).map_err(|(index, error)| failed(index, error, None, watch))?;
     watch.tell(|| Event::Started { pid: pid.0 });
     Ok(())

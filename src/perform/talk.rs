@@ -16,8 +16,11 @@
 //!   after `created` the same, over this socket (`run`) or over one that the container
 //!   accepts on its listening socket (`start` after `create`)
 //!
-//!   Go { to = the end }    ───────────────────►   announces what it cannot tell any more, then
-//!                                                 silence: execve closes the socket
+//!   Go { to = the end }    ───────────────────►   …its steps…
+//!                          ◄───────────────────   Told(event)      what it will not be able to tell
+//!                          ◄───────────────────   Done { next }    only if told: announced
+//!   shows all that
+//!   Go { told: false }     ───────────────────►   silence: execve closes the socket
 //!                          ◄───────────────────   end of conversation
 //! ```
 //!

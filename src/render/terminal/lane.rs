@@ -11,12 +11,15 @@
 //! Who made a call is said when it changes; in a pipe, with every call. Below 60 columns the lane
 //! stands above its calls.
 
+use std::collections::HashSet;
+
 use nix::errno::Errno;
 
 use super::fold::Told;
 use super::look::{Look, Role};
 use super::say;
 use super::text::{Piece, Pieces, Span, line_width, padded, painted, prose, width};
+use crate::args::Arg;
 use crate::event::{Call, Lane, Seen};
 
 /// Columns before the bar, of which the first three are margin and the witness's mark.
@@ -31,6 +34,8 @@ pub fn indent(look: &Look) -> usize {
 #[derive(Debug, Default)]
 pub struct Lanes {
     last: Option<(Lane, i32)>,
+    /// Structures that have been shown in full.
+    known: HashSet<String>,
 }
 
 /// What stands at the right of a call.
@@ -41,6 +46,11 @@ struct Answer {
 }
 
 impl Lanes {
+    /// A new step: who acts is said again.
+    pub fn rest(&mut self) {
+        self.last = None;
+    }
+
     /// The lines of one thing told.
     pub fn lines(&mut self, look: &Look, told: &Told) -> Vec<String> {
         match told {
@@ -48,10 +58,7 @@ impl Lanes {
             Told::Call(call) => self.call(look, call),
             Told::Write { open, write, path } => {
                 let nanos = open.map_or(0, |open| open.nanos) + write.nanos;
-                let pieces = match write.args.get("buf") {
-                    Some(data) => say::write(look, path, data),
-                    None => say::call(look, &write.name, &write.args),
-                };
+                let pieces = say::write_to(look, write, path);
                 self.told(look, write, mark(&told.calls()), pieces, answer(look, write, nanos))
             }
             Told::Many { first, rest, differ } => {
@@ -63,14 +70,42 @@ impl Lanes {
         }
     }
 
+    /// A call of a plan, which has no answer and no process yet, behind what stands before it.
+    pub fn bare(&mut self, look: &Look, told: &Told, before: &str) -> Vec<String> {
+        let used = width(before);
+        let columns = look.edge().saturating_sub(used).max(20);
+        let lines = match told {
+            Told::Note(text) => vec![look.outside(text)],
+            Told::Call(call) => {
+                let args = say::abbreviated(look, &call.args, &mut self.known);
+                lay_out(look, &say::call(look, &call.name, &args), None, columns)
+            }
+            Told::Write { write, path, .. } => {
+                lay_out(look, &say::write_to(look, write, path), None, columns)
+            }
+            Told::Many { first, rest, differ } => {
+                let mut lines = self.bare(look, first, before);
+                let others = others(look, rest, differ, columns);
+                lines.extend(others.iter().map(|line| " ".repeat(used) + line));
+                return lines;
+            }
+        };
+        let blank = " ".repeat(used);
+        let before = look.paint(Role::Frame, before);
+        let befores = std::iter::once(&before).chain(std::iter::repeat(&blank));
+        lines.iter().zip(befores).map(|(line, before)| format!("{before}{line}")).collect()
+    }
+
     fn call(&mut self, look: &Look, call: &Call) -> Vec<String> {
-        let pieces = say::call(look, &call.name, &call.args);
+        let args = say::abbreviated(look, &call.args, &mut self.known);
+        let pieces = say::call(look, &call.name, &args);
         let mut lines =
             self.told(look, call, mark(&[call]), pieces, answer(look, call, call.nanos));
         if let (Some(errno), false) = (&call.errno, call.expected) {
             let sentence = format!("{errno}: {}", errno_sentence(errno));
             lines.push(behind_bar(look, &look.paint(Role::Trouble, &sentence)));
         }
+        lines.extend(inner_pid(look, call));
         lines
     }
 
@@ -83,7 +118,8 @@ impl Lanes {
         answer: Option<Answer>,
     ) -> Vec<String> {
         if call.announced && call.pid != 0 {
-            let then = Piece { spans: vec![Span(Role::Frame, "then ".into())], depth: 0 };
+            let spans = vec![Span(Role::Frame, "then ".into())];
+            let then = Piece { spans, ..Piece::default() };
             pieces.list.insert(0, then);
         }
         let (mut lines, gutter) = self.gutter(look, call, mark);
@@ -104,7 +140,7 @@ impl Lanes {
         };
         let who = match call.pid {
             0 => lane.to_owned(),
-            pid => format!("{lane:<9} {pid:>6}"),
+            pid => format!("{lane:<9} {pid:>7}"),
         };
         let again = self.last == Some((call.lane, call.pid)) && look.wraps;
         self.last = Some((call.lane, call.pid));
@@ -120,6 +156,15 @@ impl Lanes {
         let shown = look.paint(Role::Frame, &padded(shown, GUTTER - 4));
         (vec![], format!(" {sign} {shown} {bar} "))
     }
+}
+
+/// The first process of a new pid namespace has two numbers: pid_namespaces(7).
+fn inner_pid(look: &Look, call: &Call) -> Option<String> {
+    let Some(Arg::Struct(fields)) = call.args.get("cl_args") else { return None };
+    let Some(Arg::Flags(flags)) = fields.get("flags") else { return None };
+    let pid = call.result.filter(|_| flags.iter().any(|flag| flag == "CLONE_NEWPID"))?;
+    let text = format!("{pid} out here, 1 in its own pid namespace");
+    Some(behind_bar(look, &look.paint(Role::Frame, &text)))
 }
 
 /// A line behind the bar that is no call.
@@ -139,29 +184,6 @@ fn room(look: &Look) -> usize {
     look.edge().saturating_sub(indent(look)).max(20)
 }
 
-/// A call of a plan, which has no answer and no process yet, behind what stands before it.
-pub fn bare(look: &Look, told: &Told, (before, used): (String, usize)) -> Vec<String> {
-    let pieces = match told {
-        Told::Note(text) => return vec![format!("{before}{}", look.outside(text))],
-        Told::Call(call) => say::call(look, &call.name, &call.args),
-        Told::Write { write, path, .. } => match write.args.get("buf") {
-            Some(data) => say::write(look, path, data),
-            None => say::call(look, &write.name, &write.args),
-        },
-        Told::Many { first, rest, differ } => {
-            let empty = (" ".repeat(used), used);
-            let mut lines = bare(look, first, (before, used));
-            let others = others(look, rest, differ, look.edge().saturating_sub(used).max(20));
-            lines.extend(others.into_iter().map(|line| format!("{}{line}", empty.0)));
-            return lines;
-        }
-    };
-    let lines = lay_out(look, &pieces, None, look.edge().saturating_sub(used).max(20));
-    let blank = " ".repeat(used);
-    let befores = std::iter::once(before.as_str()).chain(std::iter::repeat(blank.as_str()));
-    lines.iter().zip(befores).map(|(line, before)| format!("{before}{line}")).collect()
-}
-
 /// The call on its lines, the answer at the right end of the last one.
 fn lay_out(look: &Look, pieces: &Pieces, answer: Option<Answer>, room: usize) -> Vec<String> {
     if !look.wraps {
@@ -172,12 +194,9 @@ fn lay_out(look: &Look, pieces: &Pieces, answer: Option<Answer>, room: usize) ->
         return vec![painted(look, &pieces.flat()) + &tail];
     }
     let tail = answer.as_ref().map_or(0, |a| width(&a.text) + 1 + width(&a.time).max(7));
-    let first = pieces.list.iter().take_while(|p| p.width() < 20).count().min(1);
-    let hang = pieces.list.iter().take(first.max(1)).flat_map(|p| &p.spans);
-    let hang: usize =
-        hang.take_while(|s| s.0 != Role::Fact).map(|s| width(&s.1)).sum::<usize>() + 1;
+    let hang = hang(pieces).min(room / 2);
     let fits = line_width(&pieces.list) + 1 + tail <= room;
-    let lines = if fits { vec![pieces.flat()] } else { pieces.wrap(room, hang.min(room / 2)) };
+    let lines = if fits { vec![pieces.flat()] } else { pieces.wrap(room, hang) };
     let last = lines.last().map_or(0, |line| line_width(line));
     let mut texts: Vec<String> = lines.iter().map(|line| painted(look, line)).collect();
     let Some(answer) = answer else { return texts };
@@ -194,6 +213,15 @@ fn lay_out(look: &Look, pieces: &Pieces, answer: Option<Answer>, room: usize) ->
     texts
 }
 
+/// Where the lines of a call go on: under its opening bracket. A list has none.
+fn hang(pieces: &Pieces) -> usize {
+    let spans = || pieces.list.iter().flat_map(|piece| &piece.spans);
+    match spans().any(|span| span.0 == Role::Name) {
+        true => spans().take_while(|s| s.0 != Role::Fact).map(|s| width(&s.1)).sum::<usize>() + 1,
+        false => 2,
+    }
+}
+
 /// `… 11 more: proc/asound = ENOENT, proc/interrupts, …`
 fn others(look: &Look, rest: &[Told], differ: &[String], columns: usize) -> Vec<String> {
     let mut unique: Vec<&String> = differ.iter().collect();
@@ -201,14 +229,14 @@ fn others(look: &Look, rest: &[Told], differ: &[String], columns: usize) -> Vec<
     let dots = look.glyphs().dots;
     let mut pieces = Pieces::default();
     pieces.push(Role::Frame, format!("{dots} {} more: ", rest.len())).may_break();
-    let mut room = (2 * columns).saturating_sub(40);
+    let mut room = (2 * columns).saturating_sub(56);
     for (i, text) in unique.iter().enumerate() {
         let comma = if i + 1 < unique.len() { ", " } else { "" };
-        if width(text) + 2 > room {
+        if i >= 3 && width(text) + 2 > room {
             pieces.push(Role::Frame, format!("{dots} (-v shows all)"));
             break;
         }
-        room -= width(text) + 2;
+        room = room.saturating_sub(width(text) + 2);
         pieces.push(Role::Fact, format!("{text}{comma}")).may_break();
     }
     let nanos: u64 = rest.iter().flat_map(Told::calls).map(|call| call.nanos).sum();

@@ -109,7 +109,7 @@ impl Look {
 
     /// Where lines end at the right. Beyond this the eye loses the line.
     pub fn edge(&self) -> usize {
-        self.columns().min(120)
+        self.columns().min(132)
     }
 
     /// Too narrow for lanes beside the calls.

@@ -65,6 +65,7 @@ pub struct Story {
     remarks: Vec<String>,
     /// How it went has been said, or there is nothing to say.
     summed_up: bool,
+    failed: bool,
     host: Option<Vec<(String, bool)>>,
 }
 
@@ -190,9 +191,11 @@ impl Terminal {
             }
         }
         self.finish(story);
-        let line = trouble::failed(&self.look, index + 1, story.steps.len(), &title);
-        self.print(story, vec![line]);
-        story.summed_up = true;
+        if self.manner != Manner::Folded {
+            let line = trouble::failed(&self.look, index + 1, story.steps.len(), &title);
+            self.print(story, vec![line, String::new()]);
+        }
+        (story.failed, story.summed_up) = (true, true);
     }
 
     fn title_of(&self, story: &Story, index: usize) -> String {

@@ -1,7 +1,6 @@
 //! One step, told: as a line, as a paragraph, or as it would be.
 
 use super::fold::{Item, Told, fold};
-use super::lane::Lanes;
 use super::look::{Look, Role};
 use super::step::{asked, beside, by_hand, often_believed, rule, title, why};
 use super::text::{padded, shorten, width};
@@ -39,7 +38,7 @@ impl Paragraph {
             Manner::Planned if look.wraps && look.columns() < 110 => {
                 self.explained(look, info.as_ref(), story, false)
             }
-            Manner::Planned => self.planned(look, info.as_ref(), story.steps.len()),
+            Manner::Planned => self.planned(look, info.as_ref(), story),
         }
     }
 
@@ -88,7 +87,7 @@ impl Paragraph {
                 lines.push(String::new());
             }
         }
-        story.lanes = Lanes::default();
+        story.lanes.rest();
         for told in fold(&self.items, look) {
             lines.extend(story.lanes.lines(look, &told));
             lines.extend(glosses(look, &told, story));
@@ -113,12 +112,12 @@ impl Paragraph {
         if self.index.is_some() {
             lines.push(self.line(look, info, story.steps.len()));
         }
-        for (i, text) in self.undone.iter().enumerate().filter(|_| story.summed_up) {
+        for (i, text) in self.undone.iter().enumerate().filter(|_| story.failed) {
             let label = if i == 0 { "undone" } else { "" };
             lines.extend(beside(look, label, &look.outside(text)));
         }
         // Trouble, and a witness's objection, are never folded away.
-        story.lanes = Lanes::default();
+        story.lanes.rest();
         for item in &self.items {
             match item {
                 Item::Call(call) if is_trouble(call) => {
@@ -143,7 +142,7 @@ impl Paragraph {
         };
         let number = self.number(of);
         let room = look.edge().saturating_sub(9 + width(&counted) + 1);
-        let asked = if room >= 52 { 22 } else { 0 };
+        let asked = if room >= 74 { 24 } else { 0 };
         let dots = look.glyphs().dots;
         let title = shorten(&self.title(look, info), room - asked.min(room), dots);
         let title = look.paint(Role::Voice, &padded(&title, room - asked.min(room)));
@@ -162,21 +161,20 @@ impl Paragraph {
     }
 
     /// ` 1/9  linux.namespaces[1]   runtime    clone3(CLONE_NEWNS|…)`: every call by itself.
-    fn planned(&self, look: &Look, info: Option<&StepInfo>, of: usize) -> Vec<String> {
+    fn planned(&self, look: &Look, info: Option<&StepInfo>, story: &mut Story) -> Vec<String> {
         let lane = info.map_or("", |info| match info.lane {
             Lane::Runtime => "runtime",
             Lane::Container => "container",
         });
         let field = info.map(brief_asked).unwrap_or_default();
         let field = shorten(&look.outside(&field), 26, look.glyphs().dots);
-        let number = self.number(of);
+        let number = self.number(story.steps.len());
         let before = format!("{number:>5}  {}  {lane:<9}  ", padded(&field, 26));
         let mut lines = Vec::new();
         for told in fold(&self.items, look) {
             let again = !lines.is_empty() && look.wraps;
-            let shown = if again { " ".repeat(width(&before)) } else { before.clone() };
-            let before = (look.paint(Role::Frame, &shown), width(&before));
-            lines.extend(super::lane::bare(look, &told, before));
+            let before = if again { " ".repeat(width(&before)) } else { before.clone() };
+            lines.extend(story.lanes.bare(look, &told, &before));
         }
         lines
     }

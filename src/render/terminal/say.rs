@@ -5,12 +5,15 @@
 //! another colour and may be shortened. An argument that is no path is cut as strace cuts it, with
 //! `...` behind the quote; `-v` shows it whole.
 
+use std::collections::HashSet;
+
 use super::look::{Look, Role, ascii};
 use super::text::{Pieces, width};
 use crate::args::{Arg, Args, quote};
+use crate::event::Call;
 
 /// The longest string that is shown without `-v`, in characters, unless it is a path.
-const LONG: usize = 48;
+const LONG: usize = 36;
 
 /// `mount(NULL, "/", NULL, MS_REC|MS_SLAVE, NULL)`
 pub fn call(look: &Look, name: &str, args: &Args) -> Pieces {
@@ -21,13 +24,25 @@ pub fn call(look: &Look, name: &str, args: &Args) -> Pieces {
     pieces
 }
 
+/// The arguments, with a long structure that has been shown before as `{…}`.
+pub fn abbreviated(look: &Look, args: &Args, known: &mut HashSet<String>) -> Args {
+    let mut args = args.clone();
+    for (_, arg) in args.0.iter_mut().filter(|_| look.wraps && !look.whole) {
+        let text = arg.to_text();
+        if matches!(arg, Arg::Struct(_)) && width(&text) > 20 && !known.insert(text) {
+            *arg = Arg::name(format!("{{{}}}", look.glyphs().dots));
+        }
+    }
+    args
+}
+
 /// `write /proc/4243/uid_map ← "0 1000 1"`
-pub fn write(look: &Look, path: &str, data: &Arg) -> Pieces {
+pub fn write_to(look: &Look, write: &Call, path: &str) -> Pieces {
     let mut pieces = Pieces::default();
     pieces.push(Role::Name, "write").push(Role::Fact, " ");
     pieces.push(Role::Fact, look.outside(path) + " ").may_break();
     pieces.push(Role::Frame, format!("{} ", look.glyphs().into));
-    one(look, data, &mut pieces);
+    one(look, write.args.get("buf").unwrap_or(&Arg::Null), &mut pieces);
     pieces
 }
 
@@ -43,7 +58,7 @@ fn list<'a>(
         }
         one(look, arg, pieces);
         if items.peek().is_some() {
-            pieces.push(Role::Fact, ", ").may_break();
+            pieces.push(Role::Fact, ", ").next_argument();
         }
     }
 }
@@ -74,8 +89,9 @@ fn one(look: &Look, arg: &Arg, pieces: &mut Pieces) {
             pieces.push(Role::Fact, "]");
             pieces.shallower();
         }
-        Arg::Fd(n, Some(path)) if *n >= 0 => {
-            pieces.push(Role::Fact, n.to_string());
+        Arg::Fd(n, Some(path)) if *n != -100 => {
+            // In a plan there is no number yet.
+            pieces.push(Role::Fact, if *n < 0 { String::new() } else { n.to_string() });
             pieces.push(Role::Frame, format!("<{}>", place(look, path)));
         }
         Arg::FdPath(n, Some(path)) if *n >= 0 => {
@@ -84,6 +100,9 @@ fn one(look: &Look, arg: &Arg, pieces: &mut Pieces) {
         }
         Arg::Str(_) | Arg::Bytes(_) => {
             pieces.push(Role::Fact, string(look, arg));
+        }
+        Arg::Name(name) => {
+            pieces.push(Role::Fact, name.as_ref());
         }
         other => {
             let text = other.to_text();

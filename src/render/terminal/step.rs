@@ -27,7 +27,8 @@ pub fn title(look: &Look, key: &str, subject: Option<&str>) -> String {
 pub fn rule(look: &Look, number: &str, title: &str, asked: &str) -> Vec<String> {
     let (dash, room) = (look.glyphs().rule, look.edge());
     let asked = look.outside(asked);
-    let before = format!("{dash}{dash} {number} ");
+    let space = if number.is_empty() { "" } else { " " };
+    let before = format!("{dash}{dash} {number}{space}");
     let title = shorten(title, room.saturating_sub(width(&before) + 4), look.glyphs().dots);
     let used = width(&before) + width(&title) + 1;
     let beside = !asked.is_empty() && used + width(&asked) + 7 <= room;
@@ -68,21 +69,22 @@ pub fn paragraph(look: &Look, role: Role, text: &str, indent: usize) -> Vec<Stri
 
 /// The commands that do the same; a remark where there are none.
 pub fn by_hand(look: &Look, info: &StepInfo, words: Option<&StepWords>) -> Vec<String> {
-    const SHOWN: usize = 4;
-    let mut lines: Vec<String> = info.by_hand.iter().map(|line| look.outside(line)).collect();
-    if lines.is_empty() {
-        let remark = words.and_then(|w| w.by_hand.clone());
-        return remark.map_or(vec![], |text| labelled(look, "by hand", &text));
+    const LINES: usize = 4;
+    if info.by_hand.is_empty() {
+        let remark = words.and_then(|words| words.by_hand.as_ref());
+        return remark.map_or(vec![], |text| labelled(look, "by hand", text));
     }
-    let more = lines.len().saturating_sub(SHOWN);
-    if look.wraps && !look.whole && more > 1 {
-        lines.truncate(SHOWN);
-        lines.push(format!("# {} {more} more (-v shows all)", look.glyphs().dots));
-    }
-    let mut shown = Vec::new();
-    for line in &lines {
-        let label = if shown.is_empty() { "by hand" } else { "" };
-        shown.extend(command(look, label, line));
+    let mut shown: Vec<String> = Vec::new();
+    for (i, line) in info.by_hand.iter().enumerate() {
+        let label = if i == 0 { "by hand" } else { "" };
+        let lines = command(look, label, &look.outside(line));
+        let more = info.by_hand.len() - i;
+        if look.wraps && !look.whole && i > 0 && more > 1 && shown.len() + lines.len() > LINES {
+            let text = format!("# {} and {more} more (-v shows all)", look.glyphs().dots);
+            shown.extend(beside(look, "", &text));
+            break;
+        }
+        shown.extend(lines);
     }
     shown
 }
@@ -93,6 +95,10 @@ fn command(look: &Look, label: &str, line: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     for word in words_of_command(line) {
         let Some(part) = parts.last_mut() else { break };
+        let word = match look.wraps && !look.whole {
+            true => shorten(&word, room, look.glyphs().dots),
+            false => word,
+        };
         let fits = width(part) + 1 + width(&word) <= room;
         match (part.is_empty(), fits || !look.wraps) {
             (true, _) => part.push_str(&word),

@@ -16,11 +16,14 @@ pub fn width(text: &str) -> usize {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Span(pub Role, pub String);
 
-/// Text that is never broken inside, and how deep in brackets it stands.
+/// Text that is never broken inside.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Piece {
     pub spans: Vec<Span>,
+    /// How deep in brackets it stands.
     pub depth: usize,
+    /// An argument begins here: a better place to end a line than between two flags of one.
+    pub argument: bool,
 }
 
 impl Piece {
@@ -41,13 +44,15 @@ pub struct Pieces {
     pub list: Vec<Piece>,
     depth: usize,
     open: bool,
+    argument: bool,
 }
 
 impl Pieces {
     pub fn push(&mut self, role: Role, text: impl Into<String>) -> &mut Pieces {
         if !self.open {
-            self.list.push(Piece { spans: vec![], depth: self.depth });
-            self.open = true;
+            let (depth, argument) = (self.depth, self.argument);
+            self.list.push(Piece { spans: vec![], depth, argument });
+            (self.open, self.argument) = (true, false);
         }
         if let Some(piece) = self.list.last_mut() {
             piece.spans.push(Span(role, text.into()));
@@ -58,6 +63,12 @@ impl Pieces {
     /// A line may end here.
     pub fn may_break(&mut self) -> &mut Pieces {
         self.open = false;
+        self
+    }
+
+    /// A line may end here, and had better end here than inside what follows.
+    pub fn next_argument(&mut self) -> &mut Pieces {
+        (self.open, self.argument) = (false, true);
         self
     }
 
@@ -78,15 +89,16 @@ impl Pieces {
     /// they begin inside a bracket. A piece wider than the room stands on a line of its own.
     pub fn wrap(&self, room: usize, hang: usize) -> Vec<Vec<Piece>> {
         let mut lines: Vec<Vec<Piece>> = vec![vec![]];
-        let mut used = 0;
-        for piece in &self.list {
-            if used > 0 && used + piece.bare_width() > room {
-                let indent = " ".repeat(hang + piece.depth);
-                used = indent.len();
-                lines.push(vec![Piece {
-                    spans: vec![Span(Role::Fact, indent)],
-                    ..Piece::default()
-                }]);
+        let (mut used, mut start) = (0, 0);
+        for (i, piece) in self.list.iter().enumerate() {
+            let indent = hang + piece.depth;
+            let whole = self.argument_width(i);
+            let fits = used + piece.bare_width() <= room;
+            let better_below = piece.argument && used + whole > room && indent + whole <= room;
+            if used > start && (!fits || better_below) {
+                let margin = vec![Span(Role::Fact, " ".repeat(indent))];
+                lines.push(vec![Piece { spans: margin, ..Piece::default() }]);
+                (used, start) = (indent, indent);
             }
             used += piece.width();
             if let Some(line) = lines.last_mut() {
@@ -94,6 +106,13 @@ impl Pieces {
             }
         }
         lines
+    }
+
+    /// The columns from a piece to the end of its argument.
+    fn argument_width(&self, from: usize) -> usize {
+        let rest = &self.list[from + 1..];
+        let inside = rest.iter().take_while(|piece| !piece.argument).count();
+        line_width(&self.list[from..=from + inside])
     }
 }
 
@@ -105,11 +124,15 @@ pub fn line_width(line: &[Piece]) -> usize {
     }
 }
 
-/// A laid out line in colours.
+/// A laid out line in colours, without the space at its end.
 pub fn painted(look: &Look, line: &[Piece]) -> String {
-    let spans = line.iter().flat_map(|piece| &piece.spans);
-    let text: String = spans.map(|Span(role, text)| look.paint(*role, text)).collect();
-    text.trim_end().to_owned()
+    let spans: Vec<&Span> = line.iter().flat_map(|piece| &piece.spans).collect();
+    let last = spans.len().saturating_sub(1);
+    let paint = |(i, Span(role, text)): (usize, &&Span)| match i == last {
+        true => look.paint(*role, text.trim_end()),
+        false => look.paint(*role, text),
+    };
+    spans.iter().enumerate().map(paint).collect()
 }
 
 /// Prose in lines of `room` columns, broken at spaces.
