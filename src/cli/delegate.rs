@@ -17,7 +17,7 @@ use crate::doctor::{delegate, why, words};
 use crate::error::{Error, Result};
 use crate::event::{Asked, Event, FORMAT, Lane, StepInfo};
 use crate::facts::{self, Facts};
-use crate::sys::{Execve, Kernel, Manner, look};
+use crate::sys::{Become, Execve, Kernel, Manner, look};
 
 #[derive(Debug, Args, Clone)]
 pub struct Delegate {
@@ -90,7 +90,7 @@ fn again(command: Vec<String>, narration: &Narration) -> Result<()> {
         observer.see(&Event::Step { index: 0, lane: Lane::Runtime, pid: look::pid() });
     }
     k.enter(0, "delegate");
-    let call = Execve { path: Path::new(&command[0]), argv: &argv, envp: &envp };
+    let call = Become(Execve { path: Path::new(&command[0]), argv: &argv, envp: &envp });
     k.announce(&call);
     if let Some(observer) = seen.any() {
         observer.flush();

@@ -85,7 +85,7 @@ fn without(settings: &[Setting], rules: bool, why: String) -> Result<Cgroups> {
         return Err(Error::yours("this limit needs a cgroup that learnc may write to")
             .at(setting.field)
             .because(why)
-            .try_this("systemd-run --user --scope -p Delegate=yes learnc …  (or run as root)"));
+            .try_this("learnc run --delegate, where systemd can give you one; or run it as root"));
     }
     let rules =
         if rules { " The device rules of linux.resources.devices are left out." } else { "" };

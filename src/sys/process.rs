@@ -47,6 +47,26 @@ impl Syscall for Execve<'_> {
     }
 }
 
+/// execve(2) by which learnc becomes another program of the user's, with the user's environment. What
+/// stands in there is nobody else's business, so it is not told.
+#[derive(Debug)]
+pub struct Become<'a>(pub Execve<'a>);
+
+impl Syscall for Become<'_> {
+    const NAME: &'static str = Execve::NAME;
+    type Answer = ();
+
+    fn args(&self) -> Args {
+        let mut args = self.0.args();
+        args.0.retain(|(name, _)| name != "envp");
+        args.with("envp", Arg::Secret)
+    }
+
+    fn perform(&self) -> Result<(), Errno> {
+        self.0.perform()
+    }
+}
+
 /// kill(2): a signal to one process.
 #[derive(Debug)]
 pub struct Kill {
