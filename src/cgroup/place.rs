@@ -87,9 +87,10 @@ fn place_v1(cgroups: &Cgroups, asked: Option<&Path>, name: &str, needed: &[&str]
             None => (hierarchy.own.clone(), PathBuf::from(name)),
         };
         if !hierarchy.writable {
-            let controllers = hierarchy.controllers.join(",");
+            let dir = hierarchy.mount.join(&hierarchy.own);
             return Place::None(format!(
-                "the cgroup tree of {controllers} belongs to root, and v1 cannot be delegated safely"
+                "learnc may not write to {}: v1 trees are root's alone, or mounted read-only",
+                dir.display()
             ));
         }
         let top = hierarchy.mount.join(base);

@@ -67,7 +67,11 @@ fn forbidden(facts: &Facts, machine: &Machine) -> Option<Finding> {
         );
     }
     if works {
-        return None;
+        let own = machine.tried.as_ref().map(|tried| &tried.own_id);
+        return own.filter(|own| own.errno.is_some()).map(|own| match facts.uid {
+            0 => root_not_mappable(facts).seen(&own.call, "EPERM"),
+            _ => missing("refused").seen(&own.call, "EPERM"),
+        });
     }
     if machine.most.get("user") == Some(&0) {
         return Some(missing("max_zero").seen(MOST, 0));
@@ -78,6 +82,14 @@ fn forbidden(facts: &Facts, machine: &Machine) -> Option<Finding> {
     let refused = refused?;
     let call = machine.tried.as_ref().map(|t| t.user_namespace.call.clone()).unwrap_or_default();
     Some(refusal(machine, &refused).seen(call, refused))
+}
+
+/// Root of the parent namespace becomes root of the new one only for a process with CAP_SETFCAP:
+/// otherwise it could give files capabilities that count outside (Linux 5.12, CVE-2021-3493).
+pub fn root_not_mappable(facts: &Facts) -> Finding {
+    let effective = format!("{:016x}", facts.effective);
+    let finding = Finding::missing("user_namespaces", "root_not_mappable");
+    finding.seen("CapEff in /proc/self/status", effective)
 }
 
 /// What a refusal points to when no setting explains it.

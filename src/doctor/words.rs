@@ -85,8 +85,11 @@ mod tests {
 
     /// The code that names cases, as text.
     fn code() -> String {
-        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctor");
-        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let room = concat!(env!("CARGO_MANIFEST_DIR"), "/src/doctor");
+        let dirs =
+            [room.to_owned(), format!("{room}/why")].map(|dir| std::fs::read_dir(dir).unwrap());
+        let files = dirs.into_iter().flatten().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.is_file());
         let files = files.map(|path| std::fs::read_to_string(path).unwrap());
         files.chain([include_str!("../cli/delegate.rs").to_owned()]).collect()
     }

@@ -74,6 +74,8 @@ pub struct Systemd {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Tried {
     pub user_namespace: Attempt,
+    #[serde(default)]
+    pub own_id: Attempt,
     pub fresh_proc: Attempt,
 }
 

@@ -28,7 +28,7 @@ impl Doctor {
     pub fn perform(&self, _context: &Context) -> Result<i32> {
         let k = Kernel::new(Manner::Silent, Lane::Runtime, look::pid());
         let mut facts = facts::whole();
-        let tried = attempt::all(&k)?;
+        let tried = attempt::all(&k, facts.uid)?;
         if let Some(machine) = &mut facts.machine {
             machine.tried = Some(tried.clone());
             machine.calls_missing =
