@@ -176,7 +176,16 @@ impl Runner<'_, '_> {
             Act::Namespace(Namespace::Clone { flags, .. }) => self.split(*flags, dir),
             _ => perform(self.k, step, self.held),
         };
-        done.map(|()| index + 1).map_err(|e| (index, e))
+        done.map(|()| index + 1).map_err(|e| (index, self.or_died(e)))
+    }
+
+    /// What the runtime does to a container that has died meanwhile fails in odd ways: /proc/PID is
+    /// not the user's any more. The death is the cause.
+    fn or_died(&self, error: Error) -> Error {
+        match look::is_ending(self.held.pid.0) {
+            true => died(self.held.pid, self.plan.cgroups()),
+            false => error,
+        }
     }
 
     /// The clone: from here on there are two.

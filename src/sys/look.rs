@@ -186,6 +186,12 @@ pub fn has_not_execed(pid: i32) -> Option<bool> {
     stat_field(pid, 9)?.parse::<u64>().ok().map(|flags| flags & 0x40 != 0)
 }
 
+/// Whether a process has ended, or is about to: PF_EXITING, 0x4, comes before its memory goes.
+pub fn is_ending(pid: i32) -> bool {
+    let flags = stat_field(pid, 9).and_then(|flags| flags.parse::<u64>().ok());
+    flags.is_some_and(|flags| flags & 0x4 != 0) || process_state(pid) == Some('Z')
+}
+
 /// Start time of a process in clock ticks since boot: with the pid, what identifies it.
 pub fn start_time(pid: i32) -> Option<u64> {
     stat_field(pid, 22)?.parse().ok()
