@@ -212,17 +212,11 @@ impl Terminal {
         }
         story.summed_up = true;
         let (count, look) = (&story.count, &self.look);
+        let done = format!("{}, {}", many(count.steps, "step"), many(count.calls, "call"));
+        let sign = if count.objections == 0 { look.glyphs().yes } else { look.glyphs().no };
         let mut text = match self.manner {
-            Manner::Planned => {
-                format!("{} steps, {} calls. None of them was made.", count.steps, count.calls)
-            }
-            _ => format!(
-                "{} {} steps, {} calls, {} in the kernel.",
-                if count.objections == 0 { look.glyphs().yes } else { look.glyphs().no },
-                count.steps,
-                count.calls,
-                look.time(count.nanos)
-            ),
+            Manner::Planned => format!("{done}. None of them was made."),
+            _ => format!("{sign} {done}, {} in the kernel.", look.time(count.nanos)),
         };
         for remark in &story.remarks {
             text = format!("{text} {}", look.outside(remark));
@@ -231,6 +225,11 @@ impl Terminal {
         lines.extend(story.host.take().map(|checks| table::host_as_before(look, &checks)));
         self.print(story, lines);
     }
+}
+
+/// `1 step`, `32 steps`
+pub fn many(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 impl Observer for Terminal {

@@ -24,7 +24,8 @@ pub fn heading(look: &Look, manner: Manner, id: &str, steps: &[StepInfo]) -> Vec
     }
     let runtime = steps.iter().filter(|step| step.lane == Lane::Runtime).count();
     let inside = steps.len() - runtime;
-    let text = format!("{} steps: {runtime} by the runtime, {inside} inside", steps.len());
+    let steps = super::many(steps.len(), "step");
+    let text = format!("{steps}: {runtime} by the runtime, {inside} inside");
     let id = look.paint(Role::Title, &look.outside(id));
     vec![format!("{id}   {}", look.paint(Role::Frame, &text)), String::new()]
 }
