@@ -10,7 +10,8 @@ use learnc::bundle::{self, defaults};
 use learnc::doctor::{self, words};
 use learnc::facts::Facts;
 use learnc::plan::{Options, plan};
-use learnc::render::doctor::{Page, page};
+use learnc::render::doctor::page;
+use learnc::render::terminal::look::{Look, Width};
 
 fn machines() -> Vec<(String, Facts)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/facts");
@@ -63,7 +64,8 @@ fn the_default_container_is_planned_for_each_machine() {
 
 #[test]
 fn doctor_says_what_each_machine_can_do() {
-    colored::control::set_override(false);
+    let look =
+        Look { width: Width::Fixed(80), wraps: true, colour: false, unicode: true, whole: false };
     for (name, facts) in machines() {
         let findings = doctor::findings(&facts);
         let works = doctor::works(&findings);
@@ -71,14 +73,11 @@ fn doctor_says_what_each_machine_can_do() {
         for one in &told {
             assert!(!one.words.says.is_empty(), "{name}: {:?} has no words", one.finding);
         }
-        let text = page(&told, Page { width: 80, unicode: true });
+        let text = page(&told, &words::summary(works), &look);
         for line in text.lines() {
             let width = unicode_width::UnicodeWidthStr::width(line);
             assert!(width <= 80 || line.trim().split(' ').count() == 1, "{name}: {line}");
         }
-        insta::assert_snapshot!(
-            format!("doctor-{name}"),
-            format!("{text}\n{}", words::summary(works))
-        );
+        insta::assert_snapshot!(format!("doctor-{name}"), text);
     }
 }

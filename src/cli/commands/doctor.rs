@@ -9,8 +9,9 @@ use crate::doctor::{self, attempt, words};
 use crate::error::Result;
 use crate::event::Lane;
 use crate::facts;
-use crate::render::doctor::{Page, page};
-use crate::sys::{Kernel, Manner, look, plumbing};
+use crate::render::doctor::page;
+use crate::render::terminal::look::{Look, When};
+use crate::sys::{Kernel, Manner, look};
 
 #[derive(Debug, Args)]
 pub struct Doctor {
@@ -18,9 +19,8 @@ pub struct Doctor {
     #[arg(long)]
     pub json: bool,
     /// When to use colours
-    #[arg(long, value_name = "WHEN", default_value = "auto",
-          value_parser = ["auto", "always", "never"])]
-    pub color: String,
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
 }
 
 impl Doctor {
@@ -43,29 +43,9 @@ impl Doctor {
             let report = serde_json::json!({ "works": works, "findings": told, "facts": facts });
             writeln!(out, "{report:#}")
         } else {
-            self.choose_colours();
-            let width = plumbing::terminal_size(1).map_or(80, |(columns, _)| columns.into());
-            let shape = Page { width, unicode: speaks_unicode() };
-            write!(out, "{}\n{}\n", page(&told, shape), words::summary(works))
+            let look = Look::of(1, self.color, false);
+            write!(out, "{}", page(&told, &words::summary(works), &look))
         };
         Ok(if works { 0 } else { 1 })
     }
-
-    fn choose_colours(&self) {
-        match self.color.as_str() {
-            "always" => colored::control::set_override(true),
-            "never" => colored::control::set_override(false),
-            _ => {}
-        }
-    }
-}
-
-/// Whether the reader's locale is UTF-8, by the first of these that is set: locale(7).
-fn speaks_unicode() -> bool {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-    locale.is_some_and(|name| {
-        let name = name.to_ascii_lowercase();
-        name.contains("utf-8") || name.contains("utf8")
-    })
 }
