@@ -77,7 +77,7 @@ fn again(command: Vec<String>, narration: &Narration) -> Result<()> {
         .filter_map(|line| CString::new(line).ok())
         .collect();
     // An --events file is the second learnc's to open.
-    let seen = Narration { events: None, ..narration.clone() }.observers(Usually::Folded)?;
+    let seen = Narration { events: None, ..narration.clone() }.observers(Usually::Explained)?;
     let k =
         Kernel::new(seen.any().map_or(Manner::Silent, Manner::Told), Lane::Runtime, look::pid());
     if let Some(observer) = seen.any() {
