@@ -126,6 +126,11 @@ fn a_user_gets_limits_by_delegation() {
     let told = run.stderr.find("\"Delegate=yes\"").expect("the execve is told");
     let made = run.stderr.find("mkdirat").expect("and then the run");
     assert!(told < made, "in that order: {}", run.stderr);
+    let made = run.stderr.contains("run.scope/learnc-runtime");
+    assert!(made, "in its own scope, beside itself: {}", run.stderr);
+    let left = std::fs::read_dir(manager.scope()).unwrap().flatten();
+    assert_eq!(left.filter(|entry| entry.path().is_dir()).count(), 0, "a cgroup is left");
+    assert_eq!(support::bundle::read(manager.scope().join("cgroup.subtree_control")), "");
     assert!(!run.stderr.contains("XDG_RUNTIME_DIR="), "the user's environment is not told");
 }
 

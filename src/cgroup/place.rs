@@ -7,7 +7,8 @@
 //! down in `cgroup.subtree_control`; and a cgroup with processes of its own may not hand anything
 //! down (the root excepted). So the container goes below the deepest cgroup, from here upwards, that
 //! this user may write to and that has no processes: its own delegated subtree, or for root the
-//! root. *v1* has neither rule: below the own cgroup of each tree.
+//! root. If learnc is alone in its own cgroup (a scope that systemd made for it), that one is better,
+//! since nobody else manages it: learnc then moves into a leaf of it, and it has no processes. *v1* has neither rule: below the own cgroup of each tree.
 
 use std::path::{Path, PathBuf};
 
@@ -38,6 +39,8 @@ pub struct Tree {
 /// The container's cgroup in the v2 tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Branch {
+    /// Before anything: from the first of these cgroups to the second, a leaf of it.
+    pub move_out: Option<(PathBuf, PathBuf)>,
     pub dir: PathBuf,
     pub make: Vec<PathBuf>,
     /// Controllers to be handed down: the file and what is written to it.
@@ -107,9 +110,10 @@ fn place_v2(cgroups: &Cgroups, asked: Option<&Path>, name: &str, needed: &[&str]
     let usable = |level: &&Level| {
         level.writable && (level.processes == 0 || level.path.as_os_str().is_empty())
     };
+    let alone = unified.levels.last().filter(|level| is_alone_in(level));
     let base = match asked {
         Some(path) if path.is_absolute() => unified.levels.first().filter(|l| l.writable),
-        _ => unified.levels.iter().rev().find(usable),
+        _ => alone.or_else(|| unified.levels.iter().rev().find(usable)),
     };
     let Some(base) = base else {
         let own = unified.own().display();
@@ -131,7 +135,15 @@ fn place_v2(cgroups: &Cgroups, asked: Option<&Path>, name: &str, needed: &[&str]
             enable.push((parent.join("cgroup.subtree_control"), words.join(" ")));
         }
     }
-    Place::V2(Branch { dir: top.join(below), make, enable, missing })
+    let hands_down = enable.first().is_some_and(|(file, _)| file.parent() == Some(&top));
+    let moves_out = hands_down && is_alone_in(base);
+    let move_out = moves_out.then(|| (top.clone(), top.join("learnc-runtime")));
+    Place::V2(Branch { move_out, dir: top.join(below), make, enable, missing })
+}
+
+/// This process and no other. The root of the tree is everybody's.
+fn is_alone_in(level: &Level) -> bool {
+    level.writable && level.processes == 1 && !level.path.as_os_str().is_empty()
 }
 
 /// `top/a`, `top/a/b` for `a/b`.
@@ -167,6 +179,19 @@ mod tests {
         let Place::V2(branch) = place(&tree, None, "x", &["pids"]).unwrap() else { panic!() };
         assert_eq!(branch.make, [Path::new("/cg/user/learnc-x")]);
         assert_eq!(branch.enable, []);
+    }
+
+    #[test]
+    fn alone_in_a_scope_learnc_makes_room_in_it() {
+        let mut tree =
+            v2(vec![level("", 9, false), level("app", 0, true), level("app/scope", 1, true)]);
+        tree.v2.as_mut().unwrap().levels[2].subtree.clear();
+        let scope = PathBuf::from("/cg/app/scope");
+        let Place::V2(branch) = place(&tree, None, "x", &["pids"]).unwrap() else { panic!() };
+        assert_eq!(branch.dir, scope.join("learnc-x"));
+        assert_eq!(branch.move_out, Some((scope.clone(), scope.join("learnc-runtime"))));
+        let Place::V2(branch) = place(&tree, None, "x", &[]).unwrap() else { panic!() };
+        assert_eq!(branch.move_out, None, "without a controller to hand down it may stay");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Named, Result};
 use crate::sys::plumbing::SharedPage;
-use crate::sys::{At, Kernel, Unlinkat, look};
+use crate::sys::{At, Kernel, Unlinkat, look, write_file};
 
 /// Something to be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub enum Undo {
     /// rmdir of a cgroup directory, once its processes are gone.
     RemoveCgroup(PathBuf),
     RemoveFile(PathBuf),
+    /// From a leaf back to the cgroup above, which takes back the controllers that it handed down.
+    LeaveLeaf {
+        own: PathBuf,
+        leaf: PathBuf,
+        handed: String,
+    },
     /// The container's first process, if it is still the one that started then.
     Kill {
         pid: i32,
@@ -40,6 +46,7 @@ impl std::fmt::Display for Undo {
             Undo::RemoveCgroup(path) => write!(f, "rmdir {}", path.display()),
             Undo::RemoveFile(path) => write!(f, "rm {}", path.display()),
             Undo::RemoveTree(path) => write!(f, "rm -r {}", path.display()),
+            Undo::LeaveLeaf { own, .. } => write!(f, "back to {}", own.display()),
             Undo::Kill { pid, .. } => write!(f, "kill -KILL {pid}"),
         }
     }
@@ -168,6 +175,7 @@ pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
             let call = Unlinkat { dir: At::CWD, path, directory: false };
             unless_gone(k.ask(call, &[Errno::ENOENT]), Errno::ENOENT)
         }
+        Undo::LeaveLeaf { own, leaf, handed } => leave_leaf(k, own, leaf, handed),
         Undo::Kill { pid, start_time } => kill_and_wait(k, *pid, *start_time),
         Undo::RemoveTree(path) => {
             k.note(|| format!("removes {} and all below it", path.display()));
@@ -221,6 +229,25 @@ fn remove_cgroup(k: &Kernel, path: &Path) -> Result<bool> {
             other => return unless_gone(other, Errno::ENOENT),
         }
     }
+}
+
+/// The way out of a leaf: controllers first, since a cgroup that hands some down takes no process.
+/// While somebody else's container is beside the leaf it stays; systemd removes it with the scope.
+fn leave_leaf(k: &Kernel, own: &Path, leaf: &Path, handed: &str) -> Result<bool> {
+    let beside = std::fs::read_dir(own).into_iter().flatten().flatten();
+    let others = beside.filter(|entry| entry.path().is_dir() && entry.path() != leaf).count();
+    if !leaf.is_dir() || others > 0 {
+        return Ok(false);
+    }
+    let no_entry = || crate::error::ignore(Errno::ENOENT);
+    write_file(k, At::CWD, &own.join("cgroup.subtree_control"), handed).or_else(no_entry())?;
+    let procs = look::read_if_there(leaf.join("cgroup.procs")).unwrap_or_default();
+    for pid in procs.lines() {
+        let gone = crate::error::ignore(Errno::ESRCH);
+        write_file(k, At::CWD, &own.join("cgroup.procs"), pid).or_else(gone)?;
+    }
+    let call = Unlinkat { dir: At::CWD, path: leaf, directory: true };
+    unless_gone(k.ask(call, &[Errno::ENOENT]), Errno::ENOENT)
 }
 
 /// Cgroups that the container made below its own.

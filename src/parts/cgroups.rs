@@ -14,7 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use oci_spec::runtime::{Linux, LinuxDeviceCgroup, LinuxDeviceType};
 
-use super::step::{Step, config, default};
+use super::step::{Step, config, default, needed};
 use crate::cgroup::place::{Branch, Place, Tree, place};
 use crate::cgroup::{Setting, devices, v1, v2};
 use crate::error::{Error, Result};
@@ -28,6 +28,9 @@ use crate::sys::{
 /// What one step does.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Cgroup {
+    /// Makes a leaf of this process's own cgroup and moves into it, so that its own can hand down
+    /// controllers.
+    MoveOut { from: PathBuf, to: PathBuf, handed: String },
     /// Makes the directories and hands controllers down.
     Make { make: Vec<PathBuf>, enable: Vec<(PathBuf, String)>, hold: Option<PathBuf> },
     /// Writes files in the container's cgroup: all that one field of the config asks for.
@@ -133,6 +136,12 @@ fn plan_v2(
         .try_this("remove the limit, or have the controller delegated"));
     }
     let mut plan = Cgroups { into: true, dirs: vec![branch.dir.clone()], ..Cgroups::default() };
+    if let Some((from, to)) = branch.move_out {
+        let handed = branch.enable.first().map_or("", |(_, words)| words).replace('+', "-");
+        let act = Cgroup::MoveOut { from, to, handed };
+        let why = needed("controllers, which pass no cgroup with processes");
+        plan.before.push(Step::runtime("cgroup_leaf", why, act));
+    }
     let hold = Some(branch.dir.clone());
     let act = Cgroup::Make { make: branch.make, enable: branch.enable, hold };
     plan.before.push(Step::runtime("cgroup", asked, act));
@@ -221,6 +230,13 @@ pub fn perform(
     hold: &mut Option<Fd>,
 ) -> Result<()> {
     match what {
+        Cgroup::MoveOut { from, to, handed } => {
+            let (own, leaf, handed) = (from.clone(), to.clone(), handed.clone());
+            journal.will(Undo::LeaveLeaf { own, leaf, handed })?;
+            k.call(Mkdirat { dir: At::CWD, path: to, mode: 0o755 })?;
+            // 0 is whoever writes it.
+            write_file(k, At::CWD, &to.join("cgroup.procs"), "0")
+        }
         Cgroup::Make { make, enable, hold: held } => {
             for path in make {
                 make_one(k, path, journal)?;
@@ -281,6 +297,10 @@ fn hand_down(k: &Kernel, enable: &[(PathBuf, String)], file: Option<PathBuf>) ->
 pub fn by_hand(what: &Cgroup) -> Vec<String> {
     let shell = crate::args::shell;
     match what {
+        Cgroup::MoveOut { to, .. } => vec![
+            format!("mkdir {}", shell(to)),
+            format!("echo $$ > {}", shell(&to.join("cgroup.procs"))),
+        ],
         Cgroup::Make { make, enable, .. } => {
             let dirs: Vec<String> = make.iter().map(|d| format!("mkdir {}", shell(d))).collect();
             let hand = enable.iter().map(|(f, words)| format!("echo '{words}' > {}", shell(f)));
