@@ -76,6 +76,9 @@ fn a_refused_user_namespace_names_what_forbids_it() {
         => "user_namespaces.switched_off", "kernel.unprivileged_userns_clone");
     because!("apparmor-blocked", "namespaces", ("clone3", user(), Errno::EPERM), &[]
         => "user_namespaces.apparmor", "unconfined");
+    let name = Args::new().with("name", text("box"));
+    because!("apparmor-blocked", "hostname", ("sethostname", name, Errno::EPERM), &[]
+        => "user_namespaces.apparmor", "apparmor_restrict_unprivileged_userns");
     because!("inside-podman", "namespaces", ("clone3", user(), Errno::EPERM), &[]
         => "user_namespaces.filtered", "seccomp");
     because!("v2-rootless-delegated", "namespaces", ("clone3", user(), Errno::ENOSPC), &[]

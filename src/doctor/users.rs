@@ -56,25 +56,19 @@ fn forbidden(facts: &Facts, machine: &Machine) -> Option<Finding> {
     if !machine.namespaces.iter().any(|kind| kind == "user") {
         return Some(missing("not_in_kernel").seen("/proc/self/ns/user", "not there"));
     }
+    if !works && machine.most.get("user") == Some(&0) {
+        return Some(missing("max_zero").seen(MOST, 0));
+    }
     // Ubuntu lets the namespace be made, then allows nothing in it.
     let empty_shell = bare.as_deref() == Some("EPERM") && machine.mounts.on_proc.is_empty();
     if setting(APPARMOR_RESTRICTS) == Some("1") && !facts.is_root() && (!works || empty_shell) {
-        let profile = machine.apparmor.as_deref().unwrap_or("none");
-        return Some(
-            missing("apparmor")
-                .seen(format!("/proc/sys/{APPARMOR_RESTRICTS}"), 1)
-                .seen("/proc/self/attr/current", profile),
-        );
+        return Some(apparmor(machine));
     }
     if works {
         let own = machine.tried.as_ref().map(|tried| &tried.own_id);
-        return own.filter(|own| own.errno.is_some()).map(|own| match facts.uid {
-            0 => root_not_mappable(facts).seen(&own.call, "EPERM"),
-            _ => missing("refused").seen(&own.call, "EPERM"),
-        });
-    }
-    if machine.most.get("user") == Some(&0) {
-        return Some(missing("max_zero").seen(MOST, 0));
+        let (own, errno) = own.and_then(|own| own.errno.as_ref().map(|errno| (own, errno)))?;
+        let finding = if facts.uid == 0 { root_not_mappable(facts) } else { missing("refused") };
+        return Some(finding.seen(&own.call, errno));
     }
     if setting(UNPRIVILEGED_CLONE) == Some("0") && !facts.is_root() {
         return Some(missing("switched_off").seen(format!("/proc/sys/{UNPRIVILEGED_CLONE}"), 0));
@@ -82,6 +76,13 @@ fn forbidden(facts: &Facts, machine: &Machine) -> Option<Finding> {
     let refused = refused?;
     let call = machine.tried.as_ref().map(|t| t.user_namespace.call.clone()).unwrap_or_default();
     Some(refusal(machine, &refused).seen(call, refused))
+}
+
+/// Ubuntu's restriction: a profile must allow user namespaces to the program.
+pub fn apparmor(machine: &Machine) -> Finding {
+    Finding::missing("user_namespaces", "apparmor")
+        .seen(format!("/proc/sys/{APPARMOR_RESTRICTS}"), 1)
+        .seen("/proc/self/attr/current", machine.apparmor.as_deref().unwrap_or("none"))
 }
 
 /// Root of the parent namespace becomes root of the new one only for a process with CAP_SETFCAP:

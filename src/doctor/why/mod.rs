@@ -15,11 +15,11 @@ use std::path::{Path, PathBuf};
 
 use crate::args::{Arg, Args};
 use crate::error::{Error, Kind};
-use crate::facts::machine::version;
+use crate::facts::machine::{APPARMOR_RESTRICTS, version};
 use crate::facts::{self, Facts, Machine};
 use crate::sys::look;
 
-use super::{Finding, words};
+use super::{Finding, users, words};
 
 /// Explains an error where the machine shows its cause. `step` is the key of the step that failed.
 pub fn explain(error: Error, step: &str) -> Error {
@@ -93,6 +93,7 @@ pub fn cause(
     match name {
         "" => case.helper(),
         _ if case.errno == "ENOSYS" => case.not_known(name),
+        _ if case.is_an_empty_shell(name) => Some(users::apparmor(machine)),
         "clone3" | "unshare" => case.namespaces(name),
         "mount" => case.mount(),
         "pivot_root" => case.pivot(),
@@ -139,6 +140,16 @@ impl Case<'_> {
     fn no_power(&self) -> Finding {
         Finding::missing("refused", "no_power")
             .seen("CapEff in /proc/self/status", format!("{:016x}", self.facts.effective))
+    }
+
+    /// Ubuntu 24.04 lets anybody make a user namespace, then refuses what takes a privilege in it:
+    /// the clone works, and the first sethostname or mount in there does not.
+    fn is_an_empty_shell(&self, name: &str) -> bool {
+        let restricts = self.machine.settings.get(APPARMOR_RESTRICTS).is_some_and(|v| v == "1");
+        let inside = ["sethostname", "setdomainname", "mount", "pivot_root", "chroot", "unshare"];
+        let unconfined = self.machine.apparmor.as_deref().is_none_or(|name| name == "unconfined");
+        let refused = self.errno == "EPERM" && inside.contains(&name);
+        refused && restricts && unconfined && !self.facts.is_root()
     }
 
     fn not_known(&self, name: &str) -> Option<Finding> {
