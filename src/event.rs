@@ -122,12 +122,36 @@ pub enum Seen {
 /// A row of "what changed": one property, read on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The key under which the property is known: `mnt`, `root`, `hostname`, `memory.max`.
+    /// The name under which the property is known: `mnt namespace`, `/`, `hostname`, `memory.max`.
     pub property: String,
+    /// Empty where the host has no such thing.
     pub host: String,
+    /// Empty where it could not be read.
     pub container: String,
-    /// `new`, `same`, `shared`, `changed`.
+    /// `new`, `same`, `shared`, `changed`; `limit` for what a cgroup allows, `counted` for what the
+    /// kernel counted in it.
     pub verdict: String,
+}
+
+/// A stage of the course: what stands above its narration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageInfo {
+    /// From 1, and how many there are.
+    pub number: usize,
+    pub of: usize,
+    pub name: String,
+    /// The one sentence.
+    pub says: String,
+    /// The stage that it builds on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_top_of: Option<String>,
+    /// The fields of config.json that it adds to that one, as paths: `mounts`, `root.readonly`.
+    pub adds: Vec<String>,
+    /// Where it is run: `root, cgroup hybrid`.
+    pub here: String,
+    /// Things to try in it, as commands or sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub try_this: Vec<String>,
 }
 
 /// Everything that can be told of a run.
@@ -137,6 +161,10 @@ pub enum Event {
     /// The whole list, before its first step. `first` is where this process begins in it: 0 for
     /// `run` and `create`, later for `start`.
     Plan { version: u32, id: String, steps: Vec<StepInfo>, first: usize },
+    /// A stage begins; its plan comes next.
+    Stage(StageInfo),
+    /// A stage is over: the one that comes after it, if there is one.
+    StageOver { name: String, next: Option<String> },
     /// This step begins.
     Step { index: usize, lane: Lane, pid: i32 },
     #[serde(rename = "syscall")]

@@ -13,6 +13,7 @@ pub mod lane;
 pub mod look;
 pub mod paragraph;
 pub mod say;
+pub mod stage;
 pub mod step;
 pub mod table;
 pub mod text;
@@ -269,6 +270,15 @@ impl Observer for Terminal {
             Event::HostAsBefore { checks } => {
                 story.host = Some(checks.clone());
                 self.sum_up(story);
+            }
+            Event::Stage(info) => {
+                self.finish(story);
+                *story = Story::default();
+                self.print(story, stage::header(&self.look, self.manner, info));
+            }
+            Event::StageOver { name, next } => {
+                self.sum_up(story);
+                self.print(story, stage::footer(&self.look, name, next.as_deref()));
             }
         }
     }
