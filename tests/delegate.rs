@@ -134,6 +134,39 @@ fn a_user_gets_limits_by_delegation() {
     assert!(!run.stderr.contains("XDG_RUNTIME_DIR="), "the user's environment is not told");
 }
 
+/// The same run on a terminal of script(1)'s, where this key is pressed.
+fn on_a_terminal(desk: &Desk, key: &str) -> std::process::Child {
+    let run = desk.run(&[]);
+    let words = std::iter::once(run.get_program()).chain(run.get_args());
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut script = Command::new("script");
+    script.args(["-qec", &words.join(" "), "/dev/null"]).env_remove("LEARNC_DELEGATED");
+    for (name, value) in run.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        script.env(name, value);
+    }
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = script.spawn().unwrap();
+    std::io::Write::write_all(child.stdin.as_mut().unwrap(), key.as_bytes()).unwrap();
+    child
+}
+
+fn on_a_terminal_it_asks() {
+    let desk = Desk::new().there_is_a_manager();
+    let no = finish(on_a_terminal(&desk, "n"));
+    assert_eq!(no.status, 1, "{}", no.stdout);
+    assert!(no.stdout.contains("[y/N]"), "{}", no.stdout);
+    assert!(!desk.run_dir().join("asked").exists(), "the answer was no");
+    let manager = Manager::new(&desk.bundle.id);
+    let child = on_a_terminal(&desk, "y");
+    let asked = desk.run_dir().join("asked");
+    wait_until("systemd-run asks", || asked.exists());
+    let pid = std::fs::read_to_string(&asked).unwrap();
+    std::fs::write(manager.scope().join("cgroup.procs"), pid.trim()).unwrap();
+    std::fs::write(desk.run_dir().join("moved"), "").unwrap();
+    let yes = finish(child);
+    assert_eq!(yes.status, 0, "{}", yes.stdout);
+}
+
 fn it_is_done_once() {
     let desk = Desk::new().there_is_a_manager();
     let mut again = desk.run(&["--quiet", "--delegate"]);
@@ -164,6 +197,7 @@ fn main() {
     let any = &[Need::Root, Need::Containers, Need::Busybox];
     suite(vec![
         test("a user gets limits by delegation", pure, a_user_gets_limits_by_delegation),
+        test("on a terminal it asks", pure, on_a_terminal_it_asks),
         test("the second learnc does not ask a third", pure, it_is_done_once),
         test(
             "without the switch the command is said",

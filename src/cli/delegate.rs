@@ -16,7 +16,7 @@ use super::step::read_key;
 use crate::doctor::{delegate, why, words};
 use crate::error::{Error, Result};
 use crate::event::{Asked, Event, FORMAT, Lane, StepInfo};
-use crate::facts::{self, Facts};
+use crate::facts::{Facts, machine};
 use crate::sys::{Become, Execve, Kernel, Manner, look};
 
 #[derive(Debug, Args, Clone)]
@@ -36,8 +36,7 @@ impl Delegate {
         if !delegate::is_needed(facts) || std::env::var_os(delegate::MARK).is_some() {
             return Ok(());
         }
-        let facts = facts::whole();
-        let wanted = match delegate::command(&facts) {
+        let wanted = match delegate::command(facts, &machine::read_delegation()) {
             Ok(command) if self.delegate || offer(narration, &command) => command,
             Err(finding) if self.delegate => {
                 let error = Error::yours("there is nobody here who could delegate a cgroup");

@@ -9,7 +9,7 @@
 
 use super::{Finding, cgroups};
 use crate::cgroup::place::{Place, place};
-use crate::facts::Facts;
+use crate::facts::{Facts, Machine};
 
 /// Set for the learnc that systemd started, which must not ask again.
 pub const MARK: &str = "LEARNC_DELEGATED";
@@ -20,9 +20,8 @@ pub fn is_needed(facts: &Facts) -> bool {
 }
 
 /// The words before learnc's own, if systemd can do it; what is in the way, if not.
-pub fn command(facts: &Facts) -> Result<Vec<String>, Finding> {
-    let machine = facts.machine.clone().unwrap_or_default();
-    let finding = cgroups::nowhere(facts, &machine);
+pub fn command(facts: &Facts, machine: &Machine) -> Result<Vec<String>, Finding> {
+    let finding = cgroups::nowhere(facts, machine);
     match (finding.case, &machine.systemd.run) {
         ("systemd_can_delegate", Some(run)) => {
             let options = ["--user", "--scope", "-q", "-p", "Delegate=yes", "--"];
