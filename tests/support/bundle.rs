@@ -180,10 +180,13 @@ impl Bundle {
         self
     }
 
-    /// Writes config.json as it is now.
+    /// Writes config.json as it is now; not anew, since a command may be reading it.
     pub fn write(&self) -> &Bundle {
         let text = serde_json::to_vec_pretty(&self.config).unwrap();
-        std::fs::write(self.dir.join("config.json"), text).unwrap();
+        let path = self.dir.join("config.json");
+        if std::fs::read(&path).ok().as_ref() != Some(&text) {
+            std::fs::write(path, text).unwrap();
+        }
         self
     }
 

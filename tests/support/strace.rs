@@ -3,7 +3,7 @@
 //! `strace -ff` writes a file per process, so that calls stand in the order in which the process made
 //! them. A line is `name(arguments) = answer`; the grammar below is strace's, see strace(1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -14,14 +14,14 @@ use super::value::{Value, bits, number};
 pub struct Seen {
     pub name: String,
     pub args: Vec<Value>,
-    /// What stands between the brackets, for rules that look at it.
-    pub text: String,
+    /// The same as strace wrote them, for rules that look at it.
+    pub texts: Vec<String>,
     pub answer: Answer,
 }
 
 impl std::fmt::Display for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}({} = {:?}", self.name, self.text, self.answer)
+        write!(f, "{}({}) = {:?}", self.name, self.texts.join(", "), self.answer)
     }
 }
 
@@ -36,7 +36,8 @@ pub enum Answer {
 /// `strace` before a command, writing to files that begin with `prefix`.
 pub fn under_strace(command: &Command, prefix: &Path) -> Command {
     let mut strace = Command::new("strace");
-    strace.args(["-ff", "-y", "-v", "-s", "1000000", "-o"]).arg(prefix).arg("--");
+    strace.args(["-ff", "--decode-fds=path,socket", "-v", "-s", "1000000", "-o"]);
+    strace.arg(prefix).arg("--");
     strace.arg(command.get_program()).args(command.get_args());
     if let Some(dir) = command.get_current_dir() {
         strace.current_dir(dir);
@@ -63,6 +64,19 @@ pub fn read_all(prefix: &Path) -> BTreeMap<i32, Vec<Seen>> {
     files.filter_map(|file| of_process(file.path())).collect()
 }
 
+/// The process that strace started: the one that no other process made.
+pub fn first(seen: &BTreeMap<i32, Vec<Seen>>) -> i32 {
+    let made = |seen: &Seen| match (&*seen.name, &seen.answer) {
+        ("clone" | "clone3" | "fork" | "vfork", Answer::Number(pid)) => Some(*pid as i32),
+        _ => None,
+    };
+    let made: BTreeSet<i32> = seen.values().flatten().filter_map(made).collect();
+    let mut others = seen.keys().filter(|pid| !made.contains(pid));
+    // A process that a container's program made has another number inside: never the oldest.
+    let begins = |pid: &&i32| seen[*pid].first().is_some_and(|call| call.name == "execve");
+    *others.find(begins).expect("strace saw the start of the program")
+}
+
 /// One line; None for signals, exits and what else is no call.
 pub fn line(text: &str) -> Option<Seen> {
     let open = text.find('(')?;
@@ -71,11 +85,10 @@ pub fn line(text: &str) -> Option<Seen> {
         return None;
     }
     let mut reader = Reader { text: &text[open + 1..], at: 0 };
-    let args = reader.arguments(')')?;
-    let inside = text[open + 1..open + reader.at].to_owned();
+    let (args, texts) = reader.arguments(')')?.into_iter().unzip();
     let rest = text[open + 1 + reader.at..].trim_start();
     let answer = answer(rest.strip_prefix('=')?.trim());
-    Some(Seen { name: name.to_owned(), args, text: inside, answer })
+    Some(Seen { name: name.to_owned(), args, texts, answer })
 }
 
 fn answer(text: &str) -> Answer {
@@ -108,15 +121,17 @@ impl Reader<'_> {
         while self.take(' ') {}
     }
 
-    /// Values up to the closing bracket, which is taken too.
-    fn arguments(&mut self, close: char) -> Option<Vec<Value>> {
+    /// Values, each with its text, up to the closing bracket, which is taken too.
+    fn arguments(&mut self, close: char) -> Option<Vec<(Value, String)>> {
         let mut list = Vec::new();
         loop {
             self.spaces();
             if self.take(close) {
                 return Some(list);
             }
-            list.push(self.value()?);
+            let from = self.at;
+            let value = self.value()?;
+            list.push((value, self.text[from..self.at].trim().to_owned()));
             self.spaces();
             self.comment();
             if !self.take(',') && self.peek() != Some(close) {
@@ -141,7 +156,8 @@ impl Reader<'_> {
             '"' => self.string(),
             '[' => {
                 self.at += 1;
-                self.arguments(']').map(Value::List)
+                let items = self.arguments(']')?;
+                Some(Value::List(items.into_iter().map(|(value, _)| value).collect()))
             }
             '{' => {
                 self.at += 1;
