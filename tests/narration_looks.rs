@@ -159,6 +159,18 @@ fn no_line_is_wider_than_the_terminal_unless_a_name_in_it_is() {
 }
 
 #[test]
+fn every_width_is_a_width() {
+    for stream in ["run", "failure", "verified"] {
+        let events = events(stream);
+        for columns in (1..=60).chain([79, 132, 1000]) {
+            for manner in [Manner::Folded, Manner::Explained, Manner::Planned] {
+                assert!(!told(&events, manner, terminal(columns)).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
 fn nothing_from_outside_reaches_the_terminal_raw() {
     let text = told(&events("verified"), Manner::Explained, terminal(80));
     assert!(!text.contains('\u{1b}'), "an escape sequence in a hostname got through");

@@ -16,6 +16,7 @@ use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, 
 use crate::args::plain;
 use crate::error::{Error, Result};
 use crate::event::{Lane, Observer};
+use crate::lesson::words;
 use crate::perform::parent::{Decision, Stepper};
 use crate::plan::{Plan, Step};
 use crate::sys::{self, Kernel, Manner, look, plumbing};
@@ -103,16 +104,15 @@ fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// `7/32  pivot_root  (container 4243)`
+/// `7/32  Swap the roots  (container 4243)`
 fn title(plan: &Plan, index: usize, pid: i32) -> String {
     let step: &Step = &plan.steps[index];
     let who = match (step.lane, pid) {
         (Lane::Runtime, _) => format!("runtime {}", look::pid()),
         (Lane::Container, pid) => format!("container {pid}"),
     };
-    let title = step.key;
-    let about = step.subject.as_ref().map(|s| format!(" {}", plain(s))).unwrap_or_default();
-    format!("{}/{}  {title}{about}  ({who})", index + 1, plan.steps.len())
+    let title = words::title(step.key, step.subject.as_deref());
+    format!("{}/{}  {}  ({who})", index + 1, plan.steps.len(), plain(&title))
 }
 
 /// One byte, without waiting for a line. The end of the terminal is like `q`.

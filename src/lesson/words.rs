@@ -49,6 +49,14 @@ pub fn step(key: &str) -> Option<&'static StepWords> {
     STEPS.get(key)
 }
 
+/// A step's title: "Mount /proc". The key, where it has no words.
+pub fn title(key: &str, subject: Option<&str>) -> String {
+    match step(key) {
+        Some(words) => words.title(subject),
+        None => [key, subject.unwrap_or_default()].join(" ").trim_end().to_owned(),
+    }
+}
+
 /// What a system call does, in one sentence.
 pub fn call(name: &str) -> Option<&'static str> {
     CALLS.get(name).map(String::as_str)
@@ -78,6 +86,7 @@ mod tests {
     fn sources(room: &str) -> String {
         let dir = format!("{}/src/{room}", env!("CARGO_MANIFEST_DIR"));
         let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let files = files.filter(|path| path.is_file());
         files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
     }
 
@@ -112,8 +121,8 @@ mod tests {
 
     #[test]
     fn every_word_on_steps_is_about_a_step() {
-        let text = sources("parts") + &sources("plan");
-        for key in STEPS.keys().filter(|key| !["undo", "delegate"].contains(&key.as_str())) {
+        let text = ["parts", "plan", "perform", "cli", "render/terminal"].map(sources).concat();
+        for key in STEPS.keys() {
             let named = text.contains(&format!("\"{key}\""));
             assert!(named, "lessons/words/steps.toml has [{key}], which is no step any more");
         }

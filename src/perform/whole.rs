@@ -34,7 +34,9 @@ pub fn run(plan: &Plan, dir: &Path, how: &Whole, watch: Watch) -> Result<i32> {
     }
     let started = created.start()?;
     let Some(signals) = signals else { return Ok(0) };
-    attend(&watch.kernel(), started.pid, started.terminal.as_ref(), &signals)?;
+    let k = watch.kernel();
+    k.enter(0, "signal");
+    attend(&k, started.pid, started.terminal.as_ref(), &signals)?;
     let status = plumbing::reap(started.pid.0)?;
     watch.tell(|| Event::Ended { pid: started.pid.0, status });
     if !how.keep {

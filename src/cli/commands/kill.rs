@@ -36,6 +36,7 @@ impl Kill {
         let observers = self.narration.observers(Usually::Silent)?;
         let manner = observers.any().map_or(Manner::Silent, Manner::Told);
         let k = Kernel::new(manner, Lane::Runtime, look::pid());
+        k.enter(0, "signal");
         let pids = if self.all { members(&container) } else { vec![record.pid] };
         for pid in pids {
             let gone = nix::errno::Errno::ESRCH;

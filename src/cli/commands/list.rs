@@ -2,9 +2,11 @@
 
 use clap::Args;
 
+use crate::args::plain;
 use crate::cli::Context;
 use crate::error::Result;
 use crate::lifecycle::{Status, all, oci_state};
+use crate::render::terminal::text;
 
 #[derive(Debug, Args)]
 pub struct List {
@@ -50,13 +52,11 @@ impl List {
 }
 
 fn print_table<const N: usize>(rows: &[[String; N]]) {
-    let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().map(|r| text::width(&plain(&r[column]))).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();
     for row in rows {
-        let cells = row
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{:<width$}", crate::args::plain(cell)));
+        let cells = row.iter().zip(&widths).map(|(cell, width)| text::padded(&plain(cell), *width));
         println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
     }
 }

@@ -256,13 +256,14 @@ fn answer(look: &Look, call: &Call, nanos: u64) -> Option<Answer> {
 }
 
 /// A witness's word on several calls is the worst of its words.
-fn mark(calls: &[&Call]) -> Option<Seen> {
+pub fn mark(calls: &[&Call]) -> Option<Seen> {
     let said = |seen| calls.iter().any(|call| call.seen == Some(seen));
     let worst = [Seen::NotSeen, Seen::Unnarrated].into_iter().find(|seen| said(*seen));
-    worst.or(calls.iter().all(|call| call.seen == Some(Seen::Seen)).then_some(Seen::Seen))
+    let all = !calls.is_empty() && calls.iter().all(|call| call.seen == Some(Seen::Seen));
+    worst.or(all.then_some(Seen::Seen))
 }
 
-fn sign(look: &Look, mark: Option<Seen>) -> (&'static str, Role) {
+pub fn sign(look: &Look, mark: Option<Seen>) -> (&'static str, Role) {
     match mark {
         None => (" ", Role::Frame),
         Some(Seen::Seen) => (look.glyphs().yes, Role::Fact),

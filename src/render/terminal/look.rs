@@ -81,8 +81,12 @@ pub struct Look {
 impl Look {
     /// What is behind a descriptor, with the environment's wishes.
     pub fn of(fd: RawFd, colour: When, whole: bool) -> Look {
-        let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let terminal = look::is_terminal(fd);
+        let env = |name: &str| std::env::var(name).ok();
+        Look { whole, ..Look::read(fd, look::is_terminal(fd), colour, &env) }
+    }
+
+    fn read(fd: RawFd, terminal: bool, colour: When, env: &dyn Fn(&str) -> Option<String>) -> Look {
+        let env = |name: &str| env(name).filter(|value| !value.is_empty());
         let forced = env("CLICOLOR_FORCE").is_some_and(|value| value != "0");
         let able = terminal && env("TERM").is_none_or(|term| term != "dumb");
         let colour = match colour {
@@ -91,13 +95,11 @@ impl Look {
             When::Auto => forced || (able && env("NO_COLOR").is_none()),
         };
         let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env(name));
-        let unicode = locale.is_some_and(|l| {
-            let l = l.to_ascii_lowercase();
-            l.contains("utf-8") || l.contains("utf8")
-        });
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        let unicode = locale.contains("utf-8") || locale.contains("utf8");
         let columns = env("COLUMNS").and_then(|c| c.parse().ok()).filter(|c| *c > 0);
         let width = columns.map_or(Width::Of(fd), Width::Fixed);
-        Look { width, wraps: terminal, colour, unicode, whole }
+        Look { width, wraps: terminal, colour, unicode, whole: false }
     }
 
     pub fn columns(&self) -> usize {
@@ -170,4 +172,47 @@ pub fn ascii(text: &str) -> String {
         }
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(terminal: bool, when: When, env: &[(&str, &str)]) -> Look {
+        let find = |name: &str| {
+            let found = env.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Look::read(-1, terminal, when, &find)
+    }
+
+    #[test]
+    fn colours_are_for_terminals_unless_somebody_says_otherwise() {
+        let colour = |terminal, when, env: &[(&str, &str)]| read(terminal, when, env).colour;
+        assert!(colour(true, When::Auto, &[]));
+        assert!(!colour(false, When::Auto, &[]));
+        assert!(!colour(true, When::Auto, &[("NO_COLOR", "1")]));
+        assert!(colour(true, When::Auto, &[("NO_COLOR", "")]));
+        assert!(colour(false, When::Auto, &[("CLICOLOR_FORCE", "1")]));
+        assert!(!colour(false, When::Auto, &[("CLICOLOR_FORCE", "0")]));
+        assert!(!colour(true, When::Auto, &[("TERM", "dumb")]));
+        assert!(colour(false, When::Always, &[("NO_COLOR", "1")]));
+        assert!(!colour(true, When::Never, &[("CLICOLOR_FORCE", "1")]));
+    }
+
+    #[test]
+    fn the_locale_decides_on_the_alphabet_and_columns_on_the_width() {
+        assert!(read(true, When::Auto, &[("LANG", "de_DE.UTF-8")]).unicode);
+        assert!(!read(true, When::Auto, &[("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]).unicode);
+        assert!(!read(true, When::Auto, &[]).unicode);
+        assert_eq!(read(true, When::Auto, &[("COLUMNS", "72")]).columns(), 72);
+        assert_eq!(read(true, When::Auto, &[("COLUMNS", "wide")]).columns(), 80);
+    }
+
+    #[test]
+    fn times_are_short() {
+        let look = read(true, When::Auto, &[("LANG", "C.UTF-8")]);
+        let times = [850, 61_499, 3_149_000, 12_000_000_000].map(|nanos| look.time(nanos));
+        assert_eq!(times, ["850 ns", "61 µs", "3.1 ms", "12.0 s"]);
+    }
 }

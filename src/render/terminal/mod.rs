@@ -116,16 +116,24 @@ impl Terminal {
         }
     }
 
-    fn begin(&self, story: &mut Story, index: Option<usize>) {
+    fn begin(&self, story: &mut Story, index: Option<usize>, key: &str) {
         self.finish(story);
         story.count.steps += usize::from(index.is_some());
-        story.now = Some(Paragraph { index, ..Paragraph::default() });
+        story.now = Some(Paragraph { index, key: key.to_owned(), ..Paragraph::default() });
     }
 
     fn call(&self, story: &mut Story, call: &Call) {
-        let index = (!call.step.is_empty()).then_some(call.index);
-        if story.now.as_ref().is_none_or(|now| now.index != index) {
-            self.begin(story, index);
+        // What belongs to no step: signals passed on, and taking back.
+        let (index, key) = match call.step.as_str() {
+            "" => (None, "undo"),
+            "signal" => (None, "signal"),
+            key => (Some(call.index), key),
+        };
+        match &mut story.now {
+            Some(now) if now.index == index && now.key == key => {}
+            // A `start` without the plan learns from the calls which steps these are.
+            Some(now) if now.index == index && now.key.is_empty() => now.key = key.to_owned(),
+            _ => self.begin(story, index, key),
         }
         if index.is_some() && call.seen != Some(Seen::Unnarrated) {
             story.count.calls += 1;
@@ -140,17 +148,21 @@ impl Terminal {
     }
 
     fn note(&self, story: &mut Story, index: Option<usize>, text: &str) {
+        let gathers = self.gathers(story);
         match (&mut story.now, index) {
             (Some(now), Some(_)) => now.items.push(Item::Note(text.to_owned())),
-            (None, None) if !story.steps.is_empty() && self.manner == Manner::Folded => {
-                story.remarks.push(text.to_owned());
-            }
+            (None, None) if gathers => story.remarks.push(text.to_owned()),
             _ => {
                 self.finish(story);
                 let lines = paragraph(&self.look, Role::Voice, &self.look.outside(text), 0);
                 self.print(story, lines);
             }
         }
+    }
+
+    /// Whether a sentence about the run can still stand behind the summary.
+    fn gathers(&self, story: &Story) -> bool {
+        self.manner == Manner::Folded && !story.steps.is_empty() && !story.summed_up
     }
 
     /// The program has the terminal from here on.
@@ -166,6 +178,7 @@ impl Terminal {
     }
 
     fn ended(&self, story: &mut Story, status: i32) {
+        self.finish(story);
         story.running = false;
         if self.look.wraps {
             // If the program's last line did not end, these spaces do; else they leave no trace.
@@ -185,10 +198,9 @@ impl Terminal {
         match &mut story.now {
             Some(now) if now.index == Some(index) => now.failed = true,
             _ => {
-                self.begin(story, Some(index));
-                if let Some(now) = &mut story.now {
-                    now.failed = true;
-                }
+                let key = story.steps.get(index).map(|step| step.key.clone()).unwrap_or_default();
+                self.begin(story, Some(index), &key);
+                story.now.iter_mut().for_each(|now| now.failed = true);
             }
         }
         self.finish(story);
@@ -244,7 +256,10 @@ impl Observer for Terminal {
                 let lines = paragraph::heading(&self.look, self.manner, id, steps);
                 self.print(story, lines);
             }
-            Event::Step { index, .. } => self.begin(story, Some(*index)),
+            Event::Step { index, .. } => {
+                let key = story.steps.get(*index).map(|step| step.key.clone()).unwrap_or_default();
+                self.begin(story, Some(*index), &key);
+            }
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
             Event::Warning { text } => {
@@ -255,7 +270,7 @@ impl Observer for Terminal {
             Event::Undone { text } => match &mut story.now {
                 Some(now) if now.index.is_none() => now.undone.push(text.clone()),
                 _ => {
-                    self.begin(story, None);
+                    self.begin(story, None, "undo");
                     story.now.iter_mut().for_each(|now| now.undone.push(text.clone()));
                 }
             },

@@ -1,6 +1,7 @@
 //! One step, told: as a line, as a paragraph, or as it would be.
 
 use super::fold::{Item, Told, fold};
+use super::lane::{mark, sign};
 use super::look::{Look, Role};
 use super::step::{asked, beside, by_hand, often_believed, rule, title, why};
 use super::text::{padded, shorten, width};
@@ -12,6 +13,8 @@ use crate::lesson::words;
 #[derive(Debug, Default)]
 pub struct Paragraph {
     pub index: Option<usize>,
+    /// Under which `lessons/words` knows it.
+    pub key: String,
     pub items: Vec<Item>,
     pub undone: Vec<String>,
     pub failed: bool,
@@ -19,7 +22,7 @@ pub struct Paragraph {
 
 /// The line above the first step.
 pub fn heading(look: &Look, manner: Manner, id: &str, steps: &[StepInfo]) -> Vec<String> {
-    if manner == Manner::Folded {
+    if manner == Manner::Folded || id.is_empty() {
         return vec![];
     }
     let runtime = steps.iter().filter(|step| step.lane == Lane::Runtime).count();
@@ -50,11 +53,6 @@ impl Paragraph {
         })
     }
 
-    fn key(&self, info: Option<&StepInfo>) -> String {
-        let of_call = || self.calls().map(|call| call.step.clone()).find(|key| !key.is_empty());
-        info.map(|info| info.key.clone()).or_else(of_call).unwrap_or_else(|| "undo".into())
-    }
-
     fn number(&self, of: usize) -> String {
         match (self.index, of) {
             (None, _) => String::new(),
@@ -64,7 +62,7 @@ impl Paragraph {
     }
 
     fn title(&self, look: &Look, info: Option<&StepInfo>) -> String {
-        title(look, &self.key(info), info.and_then(|info| info.subject.as_deref()))
+        title(look, &self.key, info.and_then(|info| info.subject.as_deref()))
     }
 
     /// Rule, why, calls, by hand, often believed. Without the words it is the picture of a plan.
@@ -78,7 +76,7 @@ impl Paragraph {
         let asked = info.map(asked).unwrap_or_default();
         let number = self.number(story.steps.len());
         let mut lines = rule(look, &number, &self.title(look, info), &asked);
-        let words = words::step(&self.key(info)).filter(|_| with_words);
+        let words = words::step(&self.key).filter(|_| with_words);
         let subject = info.and_then(|info| info.subject.as_deref());
         let mut first = false;
         if let Some(words) = words {
@@ -139,7 +137,7 @@ impl Paragraph {
         let counted = format!("{calls:>4} {noun} {time:>7}");
         let (sign, role) = match self.failed {
             true => (look.glyphs().no, Role::Trouble),
-            false => (" ", Role::Frame),
+            false => sign(look, mark(&self.calls().collect::<Vec<_>>())),
         };
         let number = self.number(of);
         let room = look.edge().saturating_sub(9 + width(&counted) + 1);

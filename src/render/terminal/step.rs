@@ -9,18 +9,14 @@ use super::lane::indent;
 use super::look::{Look, Role};
 use super::text::{padded, prose, shorten, width};
 use crate::event::{Asked, StepInfo};
-use crate::lesson::words::{StepWords, step as words_of};
+use crate::lesson::words::{self, StepWords};
 
 /// Prose is not set wider than this.
 const MEASURE: usize = 76;
 
-/// A step's title: "Mount /proc". The key, where it has no words.
+/// A step's title, as it can be shown here.
 pub fn title(look: &Look, key: &str, subject: Option<&str>) -> String {
-    let subject = subject.map(|s| look.outside(s));
-    match words_of(key) {
-        Some(words) => words.title(subject.as_deref()),
-        None => [key.to_owned(), subject.unwrap_or_default()].join(" ").trim_end().to_owned(),
-    }
+    look.outside(&words::title(key, subject))
 }
 
 /// The rule with number, title and whose idea it is.

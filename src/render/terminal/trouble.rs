@@ -7,7 +7,9 @@ use crate::error::Error;
 
 /// `✗ Step 4 of 32 failed: Start a process with a view of its own`
 pub fn failed(look: &Look, number: usize, of: usize, title: &str) -> String {
-    let text = format!("{} Step {number} of {of} failed: {title}", look.glyphs().no);
+    // A `start` without the plan does not know how many there are.
+    let of = if of == 0 { String::new() } else { format!(" of {of}") };
+    let text = format!("{} Step {number}{of} failed: {title}", look.glyphs().no);
     look.paint(Role::Trouble, &text)
 }
 
