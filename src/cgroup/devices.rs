@@ -34,6 +34,38 @@ pub enum Kind {
 
 const ALL: u32 = 7;
 
+/// What every container may do with devices once a config restricts them: use the default ones,
+/// terminals included, and make any node (opening it is another rule).
+pub fn default_rules() -> Vec<LinuxDeviceCgroup> {
+    let any = |kind| default_rule(kind, None, None, "m");
+    let node = |major, minor| default_rule(LinuxDeviceType::C, Some(major), minor, "rwm");
+    vec![
+        any(LinuxDeviceType::C),
+        any(LinuxDeviceType::B),
+        node(1, Some(3)),
+        node(1, Some(5)),
+        node(1, Some(7)),
+        node(1, Some(8)),
+        node(1, Some(9)),
+        node(5, Some(0)),
+        node(5, Some(1)),
+        node(5, Some(2)),
+        node(136, None),
+    ]
+}
+
+fn default_rule(
+    kind: LinuxDeviceType,
+    major: Option<i64>,
+    minor: Option<i64>,
+    access: &str,
+) -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true).set_typ(Some(kind)).set_major(major).set_minor(minor);
+    rule.set_access(Some(access.to_owned()));
+    rule
+}
+
 /// The config's rules, checked.
 pub fn read(rules: &[LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
     rules

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use oci_spec::runtime::{Linux, LinuxDeviceCgroup, LinuxDeviceType};
+use oci_spec::runtime::{Linux, LinuxDeviceCgroup};
 
 use super::step::{Step, config, default, needed};
 use crate::cgroup::place::{Branch, Place, Tree, place};
@@ -62,7 +62,7 @@ pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str) -> Result<Cgroups> {
     let resources = linux.and_then(|l| l.resources().clone()).unwrap_or_default();
     let mut resources = resources;
     let rules = resources.devices().clone().filter(|rules| !rules.is_empty());
-    let rules = rules.map(|rules| [rules, default_rules()].concat());
+    let rules = rules.map(|rules| [rules, devices::default_rules()].concat());
     resources.set_devices(rules.clone());
     let is_v2 = facts.cgroups.is_v2();
     let settings = if is_v2 { v2::settings(&resources)? } else { v1::settings(&resources)? };
@@ -187,38 +187,6 @@ fn limit_steps(settings: &[Setting], dir: &dyn Fn(&str) -> Option<PathBuf>) -> V
 
 fn missing(controller: &str) -> String {
     format!("The cgroup controller {controller} is not mounted here; its limits are left out.")
-}
-
-/// What every container may do with devices once a config restricts them: use the default ones,
-/// terminals included, and make any node (opening it is another rule).
-fn default_rules() -> Vec<LinuxDeviceCgroup> {
-    let any = |kind| rule(kind, None, None, "m");
-    let node = |major, minor| rule(LinuxDeviceType::C, Some(major), minor, "rwm");
-    vec![
-        any(LinuxDeviceType::C),
-        any(LinuxDeviceType::B),
-        node(1, Some(3)),
-        node(1, Some(5)),
-        node(1, Some(7)),
-        node(1, Some(8)),
-        node(1, Some(9)),
-        node(5, Some(0)),
-        node(5, Some(1)),
-        node(5, Some(2)),
-        node(136, None),
-    ]
-}
-
-fn rule(
-    kind: LinuxDeviceType,
-    major: Option<i64>,
-    minor: Option<i64>,
-    access: &str,
-) -> LinuxDeviceCgroup {
-    let mut rule = LinuxDeviceCgroup::default();
-    rule.set_allow(true).set_typ(Some(kind)).set_major(major).set_minor(minor);
-    rule.set_access(Some(access.to_owned()));
-    rule
 }
 
 /// Performs one step. `hold` receives the v2 directory, for the clone.
