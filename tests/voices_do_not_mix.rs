@@ -14,11 +14,10 @@ use support::{RUNS, bundle, suite, test};
 fn heard(mut command: Command, dir: &std::path::Path) -> (String, i32) {
     let path = dir.join("both-voices");
     let file = File::options().create(true).append(true).open(&path).unwrap();
+    file.set_len(0).unwrap();
     command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
     let status = command.status().unwrap().code().unwrap_or(-1);
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::remove_file(path).unwrap();
-    (text, status)
+    (std::fs::read_to_string(&path).unwrap(), status)
 }
 
 fn the_steps_are_told_before_the_programs_first_word() {
