@@ -10,6 +10,8 @@
 //! kernel's answer). Explanations are looked up in `lessons/` by the step's key when an event is
 //! shown; they are never part of one.
 
+use std::collections::BTreeMap;
+
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +171,10 @@ pub enum Event {
     Step { index: usize, lane: Lane, pid: i32 },
     #[serde(rename = "syscall")]
     Call(Call),
-    /// Bulk work or an observation in a step, as a sentence of facts: `4 files, 1.9 MiB copied`.
+    /// Many calls that are told by their number, since each is like the other: how often each was
+    /// made, by which process, all of them on files below one directory.
+    Bulk { index: usize, pid: i32, lane: Lane, below: String, calls: BTreeMap<String, u64> },
+    /// An observation in a step, as a sentence of facts: `4 files, 1.9 MiB copied`.
     Note { index: Option<usize>, text: String },
     /// Something in the config that learnc does not know (and the spec says to ignore), or that
     /// this machine cannot give.

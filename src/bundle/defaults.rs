@@ -48,6 +48,28 @@ pub fn config() -> Value {
     })
 }
 
+/// For `learnc run` without a bundle: the same container, with a root of its own to write to. `root`
+/// tells whether a runtime with real privileges starts it; if not, the plan adds what it takes.
+pub fn own(args: &[String], terminal: bool, root: bool) -> Value {
+    let mut config = config();
+    config["hostname"] = json!("box");
+    config["root"]["readonly"] = json!(false);
+    let process = &mut config["process"];
+    process["args"] = json!(args);
+    process["terminal"] = json!(terminal);
+    let term = std::env::var("TERM").unwrap_or_else(|_| "dumb".into());
+    process["env"] = json!([
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        format!("TERM={term}"),
+        "HOME=/root",
+        "PS1=box:$PWD # ",
+    ]);
+    if let Some(linux) = config["linux"].as_object_mut().filter(|_| !root) {
+        linux.remove("resources");
+    }
+    config
+}
+
 /// For a runtime that is started by an unprivileged user: a user namespace, and nothing that
 /// would take real root. `uid` and `gid` are the user's own.
 pub fn rootless(uid: u32, gid: u32) -> Value {

@@ -97,6 +97,24 @@ pub struct BundleArgs {
     pub no_new_keyring: bool,
 }
 
+/// Where a root filesystem of learnc's own making comes from.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// What it is made of: busybox, host, debootstrap, a folder, a tar archive or its URL
+    /// [default: busybox where this host has it, else this host's programs]
+    #[arg(long, value_name = "SOURCE")]
+    pub from: Option<String>,
+    /// What a downloaded archive must hash to
+    #[arg(long, value_name = "SUM")]
+    pub sha256: Option<String>,
+}
+
+impl SourceArgs {
+    pub fn read(&self) -> crate::error::Result<crate::rootfs::Source> {
+        crate::rootfs::Source::read(self.from.as_deref(), self.sha256.as_deref())
+    }
+}
+
 /// What every verb is given besides its own arguments.
 #[derive(Debug)]
 pub struct Context {

@@ -177,10 +177,7 @@ pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
         }
         Undo::LeaveLeaf { own, leaf, handed } => leave_leaf(k, own, leaf, handed),
         Undo::Kill { pid, start_time } => kill_and_wait(k, *pid, *start_time),
-        Undo::RemoveTree(path) => {
-            k.note(|| format!("removes {} and all below it", path.display()));
-            remove_tree(path)
-        }
+        Undo::RemoveTree(path) => k.bulk(path, |k| crate::sys::copy::remove_tree(k, path)),
     }
 }
 
@@ -202,15 +199,6 @@ fn kill_and_wait(k: &Kernel, pid: i32, start_time: u64) -> Result<bool> {
     let killed = unless_gone(k.ask(call, &[Errno::ESRCH]), Errno::ESRCH)?;
     end.wait()?;
     Ok(killed)
-}
-
-/// The tree is learnc's own copy; descended without following links or crossing into a mount.
-#[expect(clippy::disallowed_methods, reason = "a private root filesystem, noted in the journal")]
-fn remove_tree(path: &Path) -> Result<bool> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        other => other.named(path).map(|()| true),
-    }
 }
 
 /// A cgroup can be removed when its last process has left, which on v1 and v2 is a moment after

@@ -107,6 +107,28 @@ pub fn default_root() -> PathBuf {
     }
 }
 
+/// Where a run that brings no root filesystem gets one of its own: a folder that goes with it.
+/// Not below the states: those are in memory, and often on a mount from which nothing may be run.
+pub fn folder_of_run(id: &str) -> PathBuf {
+    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let data = match (set("XDG_DATA_HOME"), look::ids().0, set("HOME")) {
+        (Some(data), ..) => data,
+        (None, 0, _) => PathBuf::from("/var/lib"),
+        (None, _, Some(home)) => home.join(".local/share"),
+        (None, uid, None) => std::env::temp_dir().join(format!("learnc-data-{uid}")),
+    };
+    data.join("learnc").join(id)
+}
+
+/// An id that is free, for a run that was given none: `run-4242`.
+pub fn free_id(root: &Path, word: &str) -> String {
+    let pid = look::pid();
+    let names = std::iter::once(format!("{word}-{pid}"));
+    let mut names = names.chain((2..).map(|n| format!("{word}-{pid}-{n}")));
+    let free = |id: &String| !root.join(id).exists() && !folder_of_run(id).exists();
+    names.find(free).unwrap_or_default()
+}
+
 /// An id is a file name: letters, digits and `_+-.`, as runc has it; not `.` or `..`.
 pub fn check_id(id: &str) -> Result<()> {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "_+-.".contains(c);

@@ -9,6 +9,8 @@ pub mod step;
 
 pub mod state;
 
+pub mod tree;
+
 pub mod cgroups;
 
 pub mod namespaces;

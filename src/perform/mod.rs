@@ -26,7 +26,7 @@ use crate::parts::namespaces::Namespace;
 use crate::parts::state::State;
 use crate::parts::{
     capabilities, cgroups, devices, identity, idmap, limits, masks, mounts, namespaces, process,
-    rootfs, state, sysctl, terminal, user,
+    rootfs, state, sysctl, terminal, tree, user,
 };
 use crate::plan::{Act, Plan, Step};
 use crate::sys::{Fd, Kernel, Manner, Pid};
@@ -66,6 +66,7 @@ pub fn perform(k: &Kernel, step: &Step, held: &mut Held) -> Result<()> {
             Ok(())
         }
         Act::State(created) => state::created(k, created, held.pid),
+        Act::Tree(act) => tree::perform(k, act, &mut held.journal),
         Act::Cgroup(act) => cgroups::perform(k, act, held.pid, &mut held.journal, &mut held.cgroup),
         Act::Namespace(act) => namespaces::perform(k, act),
         Act::IdMap(act) => idmap::perform(k, act, held.pid),

@@ -65,7 +65,6 @@ pub fn create<'a>(
     plan: &'a Plan,
     dir: &Path,
     later: bool,
-    extra: &[Undo],
     watch: Watch<'a>,
 ) -> Result<Created<'a>> {
     let k = watch.kernel();
@@ -76,7 +75,7 @@ pub fn create<'a>(
     let mut held = Held::default();
     let mut terminal = None;
     let mut run = Runner { plan, k: &k, held: &mut held, terminal: &mut terminal, watch, later };
-    match run.first_half(dir, extra) {
+    match run.first_half(dir) {
         Ok(()) => Ok(Created {
             plan,
             watch,
@@ -142,17 +141,12 @@ struct Runner<'r, 'a> {
 }
 
 impl Runner<'_, '_> {
-    fn first_half(&mut self, dir: &Path, extra: &[Undo]) -> Result<(), (usize, Error)> {
+    fn first_half(&mut self, dir: &Path) -> Result<(), (usize, Error)> {
         let mut index = 0;
         while index < self.plan.start {
             self.ask_before(index)?;
             index =
                 self.advance(index, dir).map_err(|(i, e)| (i, in_step(e, &self.plan.steps[i])))?;
-            if index == 1 {
-                // Things of the caller's that go with the container, such as a private root.
-                let noted = extra.iter().try_for_each(|u| self.held.journal.will(u.clone()));
-                noted.map_err(|e| (index, e))?;
-            }
         }
         Ok(())
     }

@@ -10,7 +10,6 @@ use super::attend::{Signals, attend, copy_size};
 use super::parent::{Watch, create};
 use crate::error::Result;
 use crate::event::Event;
-use crate::lifecycle::journal::Undo;
 use crate::plan::Plan;
 use crate::sys::plumbing;
 
@@ -21,14 +20,12 @@ pub struct Whole {
     pub detach: bool,
     /// Leave the state when the program has ended.
     pub keep: bool,
-    /// What the caller made for this run, to be undone with it.
-    pub extra: Vec<Undo>,
 }
 
 /// Creates, starts, attends, removes: the program's exit status.
 pub fn run(plan: &Plan, dir: &Path, how: &Whole, watch: Watch) -> Result<i32> {
     let signals = if how.detach { None } else { Some(Signals::block()?) };
-    let created = create(plan, dir, false, &how.extra, watch)?;
+    let created = create(plan, dir, false, watch)?;
     if let Some(master) = &created.terminal {
         copy_size(master);
     }

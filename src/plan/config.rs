@@ -23,7 +23,7 @@ use crate::parts::rootfs::{self, Rootfs};
 use crate::parts::state::State;
 use crate::parts::step::{config, default, needed};
 use crate::parts::terminal::Terminal;
-use crate::parts::{self, devices, identity, limits, masks, mounts, sysctl};
+use crate::parts::{self, devices, identity, limits, masks, mounts, sysctl, tree};
 use crate::sys::below;
 
 /// Steps of one part.
@@ -99,6 +99,15 @@ impl<'a> Config<'a> {
 
     fn linux_list(&self, field: fn(&Linux) -> &Option<Vec<String>>) -> Option<&'a Vec<String>> {
         self.linux.and_then(|linux| field(linux).as_ref())
+    }
+
+    pub(super) fn tree(&self) -> Steps<tree::Tree> {
+        let recipe = self.options.recipe.as_ref();
+        recipe.map(|recipe| tree::steps(&self.rootfs, recipe)).unwrap_or_default()
+    }
+
+    pub(super) fn has_program(&self) -> bool {
+        self.process().is_some()
     }
 
     pub(super) fn masks(&self) -> Result<Steps<masks::Mask>> {

@@ -23,6 +23,11 @@ pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
 
     // The state folder is the lock on the id, and holds the journal that the next steps write to.
     steps.push(c.open_state());
+    // A root filesystem of the run's own, where no bundle brings one.
+    steps.extend(all(c.tree(), Act::Tree));
+    if options.recipe.is_some() && !c.has_program() {
+        return Ok(Plan::without_a_process(options, steps, c.warnings));
+    }
     // Limits before the process, so that there is no moment without them.
     steps.extend(all(groups.before, Act::Cgroup));
     // Pid and time namespaces that exist move only children: join before there is one.

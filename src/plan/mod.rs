@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use crate::event::{Event, FORMAT, Lane, StepInfo};
 use crate::parts::state::State;
+use crate::rootfs::Recipe;
 pub use create::plan;
 pub use step::{Act, Step};
 
@@ -36,6 +37,8 @@ pub struct Options {
     pub terminal: Terminals,
     /// Descriptors from 3 on that the container's program keeps.
     pub preserve_fds: u32,
+    /// How the root filesystem is made, when it is not the bundle's own.
+    pub recipe: Option<Recipe>,
     /// Who asks, for the state's `owner`.
     pub owner: String,
 }
@@ -66,6 +69,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A plan that ends with a root filesystem: a config without `process` starts none.
+    fn without_a_process(options: &Options, steps: Vec<Step>, warnings: Vec<String>) -> Plan {
+        let end = steps.len();
+        Plan { id: options.id.clone(), steps, start: end, silent: end, warnings }
+    }
+
     /// The infos of all steps, for observers.
     pub fn infos(&self) -> Vec<StepInfo> {
         self.steps.iter().enumerate().map(|(i, step)| step.info(i)).collect()

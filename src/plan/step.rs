@@ -6,7 +6,7 @@
 use crate::event::StepInfo;
 use crate::parts::{
     self, capabilities, cgroups, devices, identity, idmap, limits, masks, mounts, namespaces,
-    process, rootfs, state, sysctl, terminal, user,
+    process, rootfs, state, sysctl, terminal, tree, user,
 };
 
 /// One entry of a [`Plan`](super::Plan).
@@ -16,6 +16,7 @@ pub type Step = parts::step::Step<Act>;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Act {
     State(state::State),
+    Tree(tree::Tree),
     Cgroup(cgroups::Cgroup),
     Namespace(namespaces::Namespace),
     IdMap(idmap::IdMap),
@@ -37,6 +38,7 @@ impl Step {
     pub fn by_hand(&self) -> Vec<String> {
         match &self.act {
             Act::State(act) => state::by_hand(act),
+            Act::Tree(act) => tree::by_hand(act),
             Act::Cgroup(act) => cgroups::by_hand(act),
             Act::Namespace(act) => namespaces::by_hand(act),
             Act::IdMap(act) => idmap::by_hand(act),

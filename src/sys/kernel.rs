@@ -11,7 +11,7 @@
 //! Because the three walk the same code, a plan shows the calls that a run makes.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Instant;
@@ -71,6 +71,8 @@ pub struct Kernel<'a> {
     key: RefCell<&'static str>,
     names: RefCell<HashMap<RawFd, String>>,
     pretended: Cell<i32>,
+    /// Calls by name, while they are only counted: see [`Kernel::bulk`].
+    counted: RefCell<Option<BTreeMap<String, u64>>>,
 }
 
 impl<'a> Kernel<'a> {
@@ -83,6 +85,7 @@ impl<'a> Kernel<'a> {
             key: RefCell::new(""),
             names: RefCell::new(HashMap::new()),
             pretended: Cell::new(-1000),
+            counted: RefCell::new(None),
         }
     }
 
@@ -111,6 +114,10 @@ impl<'a> Kernel<'a> {
         };
         match self.manner {
             Manner::Silent => call.perform().map_err(refused),
+            Manner::Told(_) if self.counted.borrow().is_some() => {
+                self.count(S::NAME);
+                call.perform().map_err(refused)
+            }
             Manner::Told(observer) => {
                 let before = Instant::now();
                 let answer = call.perform();
@@ -125,6 +132,35 @@ impl<'a> Kernel<'a> {
                 self.remember(&call, &answer);
                 Ok(answer)
             }
+        }
+    }
+
+    /// Performs many calls that are told by their number: unpacking ten thousand files is one piece
+    /// of work. `below` is the directory below which all of it happens. Nothing is done when the
+    /// calls would only be pretended.
+    pub fn bulk<T: Default>(
+        &self,
+        below: &std::path::Path,
+        work: impl FnOnce(&Kernel) -> Result<T>,
+    ) -> Result<T> {
+        match self.manner {
+            Manner::Silent => work(self),
+            Manner::Pretended(_) => Ok(T::default()),
+            Manner::Told(observer) => {
+                self.counted.replace(Some(BTreeMap::new()));
+                let done = work(self);
+                let calls = self.counted.take().unwrap_or_default();
+                let (index, pid, lane) = (self.step.get(), self.pid.get(), self.lane);
+                let below = below.display().to_string();
+                observer.see(&Event::Bulk { index, pid, lane, below, calls });
+                done
+            }
+        }
+    }
+
+    fn count(&self, name: &str) {
+        if let Some(counted) = self.counted.borrow_mut().as_mut() {
+            *counted.entry(name.to_owned()).or_default() += 1;
         }
     }
 

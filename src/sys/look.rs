@@ -48,6 +48,47 @@ pub fn is_dir(path: impl AsRef<Path>) -> bool {
     path.as_ref().is_dir()
 }
 
+/// The names in an open directory, and which are directories themselves. getdents64(2)
+pub fn entries(dir: &Fd) -> Result<Vec<(std::ffi::OsString, bool)>> {
+    use std::os::unix::ffi::OsStrExt;
+    let io = |e: nix::errno::Errno| std::io::Error::from(e);
+    let own = nix::unistd::dup(dir).map_err(io)?;
+    let mut list = nix::dir::Dir::from_fd(own).map_err(io)?;
+    let mut entries = Vec::new();
+    for entry in list.iter() {
+        let entry = entry.map_err(io)?;
+        let name = std::ffi::OsStr::from_bytes(entry.file_name().to_bytes());
+        if name == "." || name == ".." {
+            continue;
+        }
+        let is_dir = match entry.file_type() {
+            Some(kind) => kind == nix::dir::Type::Directory,
+            None => nix::sys::stat::fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFDIR),
+        };
+        entries.push((name.to_owned(), is_dir));
+    }
+    Ok(entries)
+}
+
+/// What kind of file a name in a directory is; links are not followed.
+pub fn stat_at(dir: &Fd, name: &Path) -> Result<nix::sys::stat::FileStat> {
+    nix::sys::stat::fstatat(dir, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW)
+        .map_err(|e| std::io::Error::from(e).into())
+}
+
+/// Where a link in a directory leads.
+pub fn link_at(dir: &Fd, name: &Path) -> Result<PathBuf> {
+    let target = nix::fcntl::readlinkat(dir, name).map_err(std::io::Error::from)?;
+    Ok(target.into())
+}
+
+/// Where a program is in this user's PATH.
+pub fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
 /// Who owns a file, or the link itself if it is one.
 pub fn owner(path: impl AsRef<Path>) -> Option<u32> {
     path.as_ref().symlink_metadata().ok().map(|m| m.uid())

@@ -15,6 +15,7 @@
 pub mod kernel;
 
 pub mod capset;
+pub mod copy;
 pub mod file;
 pub mod identity;
 pub mod mount;
@@ -30,6 +31,7 @@ pub mod plumbing;
 pub mod write;
 
 pub use capset::CapSet;
+pub use copy::{Linkat, Sendfile, Utimensat};
 pub use file::*;
 pub use identity::*;
 pub use kernel::{Answer, At, Fd, Fork, Kernel, Manner, Pid, Syscall};

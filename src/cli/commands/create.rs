@@ -35,7 +35,7 @@ impl Create {
             observers.any().map_or(Ok(()), |o| crate::perform::pretend(&plan, o))?;
             return Ok(0);
         }
-        parent::create(&plan, &options.state_root.join(&self.id), true, &[], watch)?;
+        parent::create(&plan, &options.state_root.join(&self.id), true, watch)?;
         Ok(0)
     }
 }
@@ -52,6 +52,7 @@ pub fn options(
         std::path::absolute(path).map_err(|e| Error::from(e).at(path.display().to_string()))
     };
     Ok(Options {
+        recipe: None,
         id: id.to_owned(),
         bundle: absolute(&bundle)?,
         state_root: context.state_root.clone(),

@@ -1,25 +1,36 @@
 //! `learnc run`: create and start in one process, attended to the end.
 //!
-//! `run ID` is the OCI run of a bundle. `run [-- CMD]` needs nothing: it makes a default bundle.
+//! `run ID` is the OCI run of a bundle. `run [-- CMD]` needs nothing: it makes a root filesystem of
+//! its own, and takes it away again.
 
 use clap::Args;
 
 use super::create::options;
+use crate::bundle::{self, Bundle, defaults};
 use crate::cli::delegate::Delegate;
 use crate::cli::narration::{Narration, Usually};
-use crate::cli::{BundleArgs, Context};
-use crate::error::Result;
-use crate::facts;
+use crate::cli::{BundleArgs, Context, SourceArgs};
+use crate::error::{Error, Result};
+use crate::facts::{self, Facts};
+use crate::lifecycle;
 use crate::perform::parent::{Stepper, Watch};
 use crate::perform::whole::{Whole, run};
-use crate::plan::{Terminals, plan};
+use crate::plan::{Options, Terminals, plan};
+use crate::rootfs::recipe::recipe;
+use crate::sys::look;
 
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The container's id; the bundle is --bundle or the current folder
-    pub id: String,
+    /// The container's id; its bundle is --bundle or the current folder. Without one, learnc runs a
+    /// container of its own making
+    pub id: Option<String>,
+    /// The program and its arguments, instead of what the config says
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
     #[command(flatten)]
     pub bundle: BundleArgs,
+    #[command(flatten)]
+    pub source: SourceArgs,
     /// Do not wait for the program
     #[arg(short, long)]
     pub detach: bool,
@@ -34,15 +45,12 @@ pub struct Run {
 
 impl Run {
     pub fn perform(&self, context: &Context) -> Result<i32> {
-        let terminal = match (&self.bundle.console_socket, self.detach) {
-            (Some(path), _) => Terminals::Socket(path.clone()),
-            (None, true) => Terminals::None,
-            (None, false) => Terminals::Relay,
-        };
-        let options = options(&self.id, &self.bundle, terminal, context)?;
-        let bundle = crate::bundle::load(self.bundle.bundle.as_deref().unwrap_or(".".as_ref()))?;
         let facts = facts::read();
         self.delegate.ensure(&facts, &self.narration)?;
+        let (bundle, options) = match self.id.is_some() || self.bundle.bundle.is_some() {
+            true => self.given(context)?,
+            false => self.own(context, &facts)?,
+        };
         let plan = plan(&bundle, &options, &facts)?;
         let observers = self.narration.observers(Usually::Folded)?;
         let prompt = self.narration.prompt(&observers)?;
@@ -55,7 +63,45 @@ impl Run {
             return Ok(0);
         }
         let dir = options.state_root.join(&options.id);
-        let how = Whole { detach: self.detach, keep: self.keep, ..Whole::default() };
-        run(&plan, &dir, &how, watch)
+        run(&plan, &dir, &Whole { detach: self.detach, keep: self.keep }, watch)
+    }
+
+    fn options(&self, id: &str, context: &Context) -> Result<Options> {
+        let terminal = match (&self.bundle.console_socket, self.detach) {
+            (Some(path), _) => Terminals::Socket(path.clone()),
+            (None, true) => Terminals::None,
+            (None, false) => Terminals::Relay,
+        };
+        options(id, &self.bundle, terminal, context)
+    }
+
+    /// The bundle that was named.
+    fn given(&self, context: &Context) -> Result<(Bundle, Options)> {
+        if self.source.from.is_some() {
+            return Err(Error::yours(
+                "--from makes a root filesystem, and a bundle brings its own",
+            )
+            .try_this("learnc run --from SOURCE -- CMD, without an id"));
+        }
+        let free = || lifecycle::free_id(&context.state_root, "run");
+        let options = self.options(&self.id.clone().unwrap_or_else(free), context)?;
+        let mut bundle = bundle::load(self.bundle.bundle.as_deref().unwrap_or(".".as_ref()))?;
+        if let (false, Some(process)) = (self.command.is_empty(), bundle.spec.process_mut()) {
+            process.set_args(Some(self.command.clone()));
+        }
+        Ok((bundle, options))
+    }
+
+    /// A bundle of learnc's own making.
+    fn own(&self, context: &Context, facts: &Facts) -> Result<(Bundle, Options)> {
+        let source = self.source.read()?;
+        let id = lifecycle::free_id(&context.state_root, "run");
+        let shell = ["sh".to_owned()];
+        let args = if self.command.is_empty() { &shell[..] } else { &self.command };
+        let terminal = !self.detach && look::is_terminal(0) && look::is_terminal(1);
+        let config = defaults::own(args, terminal, facts.is_root());
+        let bundle = bundle::from_value(config, lifecycle::folder_of_run(&id))?;
+        let options = Options { recipe: Some(recipe(&source)?), ..self.options(&id, context)? };
+        Ok((bundle, options))
     }
 }

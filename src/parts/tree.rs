@@ -1,0 +1,206 @@
+//! The root filesystem's files: the directory tree that becomes `/`.
+//!
+//! mkdirat(2), openat(2), sendfile(2), symlinkat(2), unlinkat(2). For the kernel a root filesystem is
+//! nothing special: a directory. What makes it usable is that whatever a program names is in it: its
+//! loader, the loader's libraries, the files of the C library. No kernel is in it: the container's
+//! programs call the host's.
+//!
+//! The tree is made anew for a run, in a folder of the run's own, and noted in the journal before it
+//! is made. A bundle's root filesystem (`learnc run ID`) is the bundle's and never touched here.
+
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use super::step::{Step, config, default, needed};
+use crate::error::{Error, Result, ignore};
+use crate::lifecycle::journal::{Journal, Undo};
+use crate::rootfs::recipe::CopyOf;
+use crate::rootfs::{Recipe, archive, fetch};
+use crate::sys::{At, Fd, Kernel, Mkdirat, Openat, Symlinkat, copy, write_new_file};
+
+/// What one step does, below `root`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tree {
+    pub root: PathBuf,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum What {
+    /// Makes the folder; the folder above it goes with the container.
+    Place,
+    Directories(Vec<PathBuf>),
+    Copies(Vec<CopyOf>),
+    Names(Vec<(PathBuf, PathBuf)>),
+    Texts(Vec<(PathBuf, &'static str)>),
+    CopyAll(PathBuf),
+    Unpack(PathBuf),
+    Download {
+        url: String,
+        sha256: Option<String>,
+    },
+    Debootstrap {
+        program: PathBuf,
+    },
+}
+
+/// The steps that follow a recipe.
+pub fn steps(root: &Path, recipe: &Recipe) -> Vec<Step<Tree>> {
+    let asked = || config("root.path");
+    let step = |key, asked, what| Step::runtime(key, asked, Tree { root: root.to_owned(), what });
+    let mut steps = vec![step("root_place", asked(), What::Place)];
+    match recipe {
+        Recipe::Tree(tree) => {
+            let programs = || needed("a container, which runs programs of its own root");
+            steps.push(step(
+                "root_directories",
+                asked(),
+                What::Directories(tree.directories.clone()),
+            ));
+            steps.push(step("root_programs", programs(), What::Copies(tree.programs.clone())));
+            if !tree.libraries.is_empty() {
+                let asked = needed("the programs, which name them");
+                steps.push(step("root_libraries", asked, What::Copies(tree.libraries.clone())));
+            }
+            if !tree.names.is_empty() {
+                steps.push(step("root_names", programs(), What::Names(tree.names.clone())));
+            }
+            let texts = What::Texts(tree.texts.clone());
+            steps.push(step("root_texts", default("names for the ids"), texts));
+        }
+        Recipe::Copy(from) => {
+            steps.push(step("root_copy", asked(), What::CopyAll(from.clone())).about(shown(from)));
+        }
+        Recipe::Unpack(file) => {
+            steps.push(step("root_unpack", asked(), What::Unpack(file.clone())).about(shown(file)));
+        }
+        Recipe::Download { url, sha256 } => {
+            let what = What::Download { url: url.clone(), sha256: sha256.clone() };
+            steps.push(step("root_download", asked(), what).about(url.clone()));
+            let file = fetch::file_beside(root);
+            steps.push(step("root_unpack", asked(), What::Unpack(file)).about(url.clone()));
+        }
+        Recipe::Debootstrap { program } => {
+            let what = What::Debootstrap { program: program.clone() };
+            steps.push(step("root_debootstrap", asked(), what));
+        }
+    }
+    steps
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Performs one step.
+pub fn perform(k: &Kernel, tree: &Tree, journal: &mut Journal) -> Result<()> {
+    let root = &tree.root;
+    match &tree.what {
+        What::Place => place(k, root, journal),
+        What::Directories(list) => {
+            let root = open(k, root)?;
+            let make = |path: &PathBuf| k.call(Mkdirat { dir: root.at(), path, mode: 0o755 });
+            list.iter().try_for_each(make)
+        }
+        What::Copies(list) => {
+            let root = open(k, root)?;
+            list.iter().try_for_each(|copied| copy_one(k, &root, copied))
+        }
+        What::Names(list) => {
+            let root = open(k, root)?;
+            let link = |(path, target): &(PathBuf, PathBuf)| {
+                k.call(Symlinkat { target, dir: root.at(), path })
+            };
+            list.iter().try_for_each(link)
+        }
+        What::Texts(list) => {
+            let root = open(k, root)?;
+            list.iter().try_for_each(|(path, text)| {
+                write_new_file(k, root.at(), path, text.as_bytes(), 0o644)
+            })
+        }
+        What::CopyAll(from) => archive::copy(k, from, root),
+        What::Unpack(file) => archive::unpack(k, file, root),
+        What::Download { url, sha256 } => fetch::fetch(k, url, sha256.as_deref(), root),
+        What::Debootstrap { program } => debootstrap(k, program, root),
+    }
+}
+
+/// The folders down to the root. The journal has it first.
+fn place(k: &Kernel, root: &Path, journal: &mut Journal) -> Result<()> {
+    let Some(own) = root.parent() else {
+        return Err(Error::yours(format!("{}: no folder to put it in", root.display())));
+    };
+    journal.will(Undo::RemoveTree(own.to_owned()))?;
+    for dir in root.ancestors().collect::<Vec<_>>().into_iter().rev() {
+        if !dir.is_dir() {
+            let call = Mkdirat { dir: At::CWD, path: dir, mode: 0o755 };
+            k.ask(call, &[Errno::EEXIST]).or_else(ignore(Errno::EEXIST))?;
+        }
+    }
+    Ok(())
+}
+
+fn open(k: &Kernel, root: &Path) -> Result<Fd> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    k.call(Openat { dir: At::CWD, path: root, flags, mode: 0 })
+}
+
+fn copy_one(k: &Kernel, root: &Fd, copied: &CopyOf) -> Result<()> {
+    let from =
+        k.call(Openat { dir: At::CWD, path: &copied.from, flags: OFlag::O_RDONLY, mode: 0 })?;
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+    let to = k.call(Openat { dir: root.at(), path: &copied.to, flags, mode: 0o755 })?;
+    copy::copy(k, &from, &to, copied.size).map(drop)
+}
+
+/// The real tool does it; it needs root, the network, and minutes.
+fn debootstrap(k: &Kernel, program: &Path, root: &Path) -> Result<()> {
+    let args = ["--variant=minbase".to_owned(), "stable".to_owned(), shown(root)];
+    let env = std::env::vars()
+        .filter_map(|(name, value)| std::ffi::CString::new(format!("{name}={value}")).ok());
+    match crate::sys::run(k, program, &args, &env.collect::<Vec<_>>())? {
+        0 => Ok(()),
+        status => Err(Error::yours(format!("{} ended with status {status}", program.display()))
+            .because("it has said why above; it takes root, and a Debian mirror it can reach")
+            .try_this("--from busybox or --from host, which take neither")),
+    }
+}
+
+/// The commands that do the same.
+pub fn by_hand(tree: &Tree) -> Vec<String> {
+    let root = "\"$ROOT\"";
+    let inside = |path: &Path| format!("{root}/{}", crate::args::shell(path));
+    let word = |path: &Path| crate::args::shell(path);
+    match &tree.what {
+        What::Place => vec![format!("mkdir -p {root}")],
+        What::Directories(list) => {
+            list.iter().map(|path| format!("mkdir {}", inside(path))).collect()
+        }
+        What::Copies(list) => list
+            .iter()
+            .map(|copied| format!("install -m 755 {} {}", word(&copied.from), inside(&copied.to)))
+            .collect(),
+        What::Names(list) => list
+            .iter()
+            .map(|(path, target)| format!("ln -s {} {}", word(target), inside(path)))
+            .collect(),
+        What::Texts(list) => list
+            .iter()
+            .map(|(path, text)| {
+                let text = text.replace('\n', "\\n");
+                format!("printf '{text}' > {}", inside(path))
+            })
+            .collect(),
+        What::CopyAll(from) => vec![format!("cp -a {}/. {root}", word(from))],
+        What::Unpack(file) => vec![format!("tar -xf {} -C {root}", word(file))],
+        What::Download { url, .. } => {
+            vec![format!("curl -fL {} -o \"$ROOT.tar\"", word(Path::new(url)))]
+        }
+        What::Debootstrap { program } => {
+            vec![format!("{} --variant=minbase stable {root}", word(program))]
+        }
+    }
+}
