@@ -44,6 +44,8 @@ impl Signals {
             Signal::SIGFPE,
             Signal::SIGTTOU,
             Signal::SIGTTIN,
+            // Not a signal to us, but of us: a reader of the narration went away.
+            Signal::SIGPIPE,
         ] {
             set.remove(signal);
         }

@@ -69,10 +69,11 @@ impl Syscall for Linkat<'_> {
 
     fn perform(&self) -> Result<(), Errno> {
         use nix::NixPath;
-        // SAFETY: both strings end in NUL and live until the call returns.
         let answer = self.from.with_nix_path(|from| {
-            self.path.with_nix_path(|to| unsafe {
-                libc::linkat(self.from_dir.raw(), from.as_ptr(), self.dir.raw(), to.as_ptr(), 0)
+            self.path.with_nix_path(|to| {
+                let (from_dir, dir) = (self.from_dir.raw(), self.dir.raw());
+                // SAFETY: both strings end in NUL and live until the call returns.
+                unsafe { libc::linkat(from_dir, from.as_ptr(), dir, to.as_ptr(), 0) }
             })
         })??;
         Errno::result(answer).map(drop)

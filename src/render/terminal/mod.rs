@@ -262,6 +262,11 @@ impl Observer for Terminal {
             }
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
+            Event::Bulk { index, below, calls, .. } => {
+                let calls = calls.iter().map(|(name, n)| format!("{name} ×{n}"));
+                let calls = calls.collect::<Vec<_>>().join(", ");
+                self.note(story, Some(*index), &format!("{calls}, below {below}"));
+            }
             Event::Warning { text } => {
                 self.finish(story);
                 self.print(story, trouble::warning(&self.look, text));
