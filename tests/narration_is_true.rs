@@ -52,9 +52,14 @@ fn witness_with(bundle: &Bundle, tag: &str, args: &[&str], lie: Option<&str>) ->
             strace.stderr(std::fs::File::create(&err).unwrap());
             strace.arg("--quiet");
             let mut child = strace.spawn().unwrap();
-            // strace follows the container for as long as it lives; the caller waits for `created`.
-            wait_until("the container is created", || {
-                bundle.status() == "created" || child.try_wait().unwrap().is_some()
+            // strace follows the container for as long as it lives; the runtime has ended when one
+            // of the two traces says so.
+            wait_until("the runtime has ended", || {
+                let ended = |file: std::fs::DirEntry| {
+                    support::bundle::read(file.path()).trim_end().ends_with(" +++")
+                };
+                std::fs::read_dir(&dir).unwrap().filter_map(Result::ok).any(ended)
+                    || child.try_wait().unwrap().is_some()
             });
             std::mem::forget(child);
             Ran { status: 0, stdout: String::new(), stderr: String::new() }
