@@ -148,6 +148,9 @@ fn a_refused_cgroup_file_shows_the_file_that_explains_it() {
     because!("v2-root", "cgroup", ("write", write(control, "+pids"), Errno::ENOENT), &files
         => "cgroup_files.not_to_hand_down", "cpu");
     let files = [("/sys/fs/cgroup/a/cpu.max", "max 100000\n")];
+    let deny = write("/sys/fs/cgroup/devices/a/devices.deny", "a");
+    because!("v1", "device_rules", ("write", deny, Errno::EPERM), &[]
+        => "cgroup_files.devices_are_the_machines", "user namespace");
     let cpu = write("/sys/fs/cgroup/a/cpu.max", "5 100000");
     because!("v2-root", "cgroup_limit", ("write", cpu, Errno::EINVAL), &files
         => "cgroup_files.no_such_value", "max 100000");

@@ -63,6 +63,10 @@ impl Case<'_> {
             finding.seen(beside.display().to_string(), value)
         };
         match (name, self.errno.as_str(), file) {
+            (_, "EPERM", "devices.allow" | "devices.deny") => {
+                let map = &self.machine.uid_map;
+                Some(missing("devices_are_the_machines").seen("/proc/self/uid_map", map))
+            }
             (_, "EACCES" | "EPERM" | "EROFS", _) => {
                 Some(cgroups::nowhere(self.facts, self.machine))
             }
