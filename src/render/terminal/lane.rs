@@ -196,7 +196,7 @@ fn lay_out(look: &Look, pieces: &Pieces, answer: Option<Answer>, room: usize) ->
     let tail = answer.as_ref().map_or(0, |a| width(&a.text) + 1 + width(&a.time).max(7));
     let hang = hang(pieces).min(room / 2);
     let fits = line_width(&pieces.list) + 1 + tail <= room;
-    let lines = if fits { vec![pieces.flat()] } else { pieces.wrap(room, hang) };
+    let lines = if fits { vec![pieces.flat()] } else { pieces.wrap(room, hang, tail + 1) };
     let last = lines.last().map_or(0, |line| line_width(line));
     let mut texts: Vec<String> = lines.iter().map(|line| painted(look, line)).collect();
     let Some(answer) = answer else { return texts };

@@ -15,20 +15,20 @@ pub mod paragraph;
 pub mod say;
 pub mod stage;
 pub mod step;
+pub mod story;
 pub mod table;
 pub mod text;
 pub mod trouble;
 
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::io::Write;
 
-use crate::event::{Call, Event, Observer, Seen, StepInfo};
+use crate::event::{Call, Event, Observer, Seen};
 use fold::Item;
-use lane::Lanes;
 use look::{Look, Role};
 use paragraph::Paragraph;
 use step::paragraph;
+use story::Story;
 
 /// How much is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,36 +47,6 @@ pub struct Terminal {
     look: Look,
     out: RefCell<Box<dyn Write>>,
     story: RefCell<Story>,
-}
-
-/// What has been heard so far.
-#[derive(Default)]
-pub struct Story {
-    steps: Vec<StepInfo>,
-    /// The step that is under way.
-    now: Option<Paragraph>,
-    lanes: Lanes,
-    /// What has been explained, and need not be again.
-    explained: HashSet<String>,
-    count: Count,
-    /// The program runs: the terminal is its own.
-    running: bool,
-    held: Vec<String>,
-    /// Sentences about the run as a whole, which stand behind the summary.
-    remarks: Vec<String>,
-    /// How it went has been said, or there is nothing to say.
-    summed_up: bool,
-    failed: bool,
-    host: Option<Vec<(String, bool)>>,
-}
-
-/// What the summary counts: the steps of the plan and their calls.
-#[derive(Default)]
-struct Count {
-    steps: usize,
-    calls: usize,
-    nanos: u64,
-    objections: usize,
 }
 
 impl Terminal {
@@ -225,7 +195,8 @@ impl Terminal {
         }
         story.summed_up = true;
         let (count, look) = (&story.count, &self.look);
-        let done = format!("{}, {}", many(count.steps, "step"), many(count.calls, "call"));
+        let done =
+            format!("{}, {}", story::many(count.steps, "step"), story::many(count.calls, "call"));
         let sign = if count.objections == 0 { look.glyphs().yes } else { look.glyphs().no };
         let mut text = match self.manner {
             Manner::Planned => format!("{done}. None of them was made."),
@@ -238,11 +209,6 @@ impl Terminal {
         lines.extend(story.host.take().map(|checks| table::host_as_before(look, &checks)));
         self.print(story, lines);
     }
-}
-
-/// `1 step`, `32 steps`
-pub fn many(n: usize, noun: &str) -> String {
-    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 impl Observer for Terminal {

@@ -1,11 +1,12 @@
 //! One step, told: as a line, as a paragraph, or as it would be.
 
+use super::Manner;
 use super::fold::{Item, Told, fold};
 use super::lane::{mark, sign};
 use super::look::{Look, Role};
 use super::step::{asked, beside, by_hand, often_believed, rule, title, why};
+use super::story::Story;
 use super::text::{padded, shorten, width};
-use super::{Manner, Story};
 use crate::event::{Call, Lane, Seen, StepInfo};
 use crate::lesson::words;
 
@@ -27,7 +28,7 @@ pub fn heading(look: &Look, manner: Manner, id: &str, steps: &[StepInfo]) -> Vec
     }
     let runtime = steps.iter().filter(|step| step.lane == Lane::Runtime).count();
     let inside = steps.len() - runtime;
-    let steps = super::many(steps.len(), "step");
+    let steps = super::story::many(steps.len(), "step");
     let text = format!("{steps}: {runtime} by the runtime, {inside} inside");
     let id = look.paint(Role::Title, &look.outside(id));
     vec![format!("{id}   {}", look.paint(Role::Frame, &text)), String::new()]

@@ -86,8 +86,9 @@ impl Pieces {
     }
 
     /// Greedily on lines of `room` columns; all but the first begin at `hang`, and deeper where
-    /// they begin inside a bracket. A piece wider than the room stands on a line of its own.
-    pub fn wrap(&self, room: usize, hang: usize) -> Vec<Vec<Piece>> {
+    /// they begin inside a bracket. A piece wider than the room stands on a line of its own. The
+    /// last line leaves `tail` columns free, if it can.
+    pub fn wrap(&self, room: usize, hang: usize, tail: usize) -> Vec<Vec<Piece>> {
         let mut lines: Vec<Vec<Piece>> = vec![vec![]];
         let (mut used, mut start) = (0, 0);
         for (i, piece) in self.list.iter().enumerate() {
@@ -96,8 +97,7 @@ impl Pieces {
             let fits = used + piece.bare_width() <= room;
             let better_below = piece.argument && used + whole > room && indent + whole <= room;
             if used > start && (!fits || better_below) {
-                let margin = vec![Span(Role::Fact, " ".repeat(indent))];
-                lines.push(vec![Piece { spans: margin, ..Piece::default() }]);
+                lines.push(vec![margin(indent)]);
                 (used, start) = (indent, indent);
             }
             used += piece.width();
@@ -105,6 +105,7 @@ impl Pieces {
                 line.push(piece.clone());
             }
         }
+        leave_free(&mut lines, room.saturating_sub(tail), hang);
         lines
     }
 
@@ -113,6 +114,23 @@ impl Pieces {
         let rest = &self.list[from + 1..];
         let inside = rest.iter().take_while(|piece| !piece.argument).count();
         line_width(&self.list[from..=from + inside])
+    }
+}
+
+fn margin(columns: usize) -> Piece {
+    Piece { spans: vec![Span(Role::Fact, " ".repeat(columns))], ..Piece::default() }
+}
+
+/// If the last line is longer than `room`, its last argument goes down to a line of its own.
+fn leave_free(lines: &mut Vec<Vec<Piece>>, room: usize, hang: usize) {
+    let Some(last) = lines.last_mut().filter(|line| line_width(line) > room) else { return };
+    let argument = last.iter().rposition(|piece| piece.argument);
+    let from = argument.unwrap_or(last.len() - 1);
+    let indent = hang + last[from].depth;
+    // Before it there must be more than the margin, and behind it there must be room.
+    if from > 1 && indent + line_width(&last[from..]) <= room {
+        let moved = last.split_off(from);
+        lines.push([vec![margin(indent)], moved].concat());
     }
 }
 
@@ -195,7 +213,7 @@ mod tests {
             for n in &widths {
                 pieces.push(Role::Fact, "x".repeat(*n)).may_break();
             }
-            for line in pieces.wrap(room, 4) {
+            for line in pieces.wrap(room, 4, 0) {
                 let alone = line.iter().filter(|p| p.width() > 0 && p.spans[0].1 != "    ").count() == 1;
                 prop_assert!(line_width(&line) <= room || alone);
             }
