@@ -292,6 +292,11 @@ fn the_reader_of_strace_reads_what_it_writes() {
     let Value::Fields(fields) = &read.args[0] else { panic!("{read:?}") };
     assert_eq!(fields["stack"], Value::Null);
     assert_eq!(fields["cgroup"], Value::Fd(4, Some("/sys/fs/cgroup/x".into())));
+    let read = support::strace::line(
+        r#"recvmsg(5<UNIX:[12->34]>, {msg_name=NULL, msg_iov=[{iov_base="{\"Go\":1}", iov_len=8}]}, 0) = 8"#,
+    )
+    .unwrap();
+    assert_eq!(read.texts[0], "5<UNIX:[12->34]>");
     assert_eq!(support::strace::line("--- SIGCHLD {si_signo=SIGCHLD} ---"), None);
 }
 

@@ -84,7 +84,8 @@ fn make_parents(k: &Kernel, path: &Path) -> Result<()> {
 
 /// execve, and if it returns, why.
 fn exec(k: &Kernel, what: &Program) -> Result<()> {
-    let path = find(what, k.pretends())?;
+    // No process yet: a plan that is only shown. Announced calls are already where they will be made.
+    let path = find(what, k.pretends() && k.pid.get() == 0)?;
     let strings = |list: &[String], field: &str| {
         list.iter()
             .enumerate()
@@ -101,7 +102,7 @@ fn exec(k: &Kernel, what: &Program) -> Result<()> {
 }
 
 /// Finds the program as execvp(3) would, but along the PATH of the *container's* environment.
-fn find(what: &Program, pretend: bool) -> Result<PathBuf> {
+fn find(what: &Program, only_shown: bool) -> Result<PathBuf> {
     let Some(name) = what.args.first().filter(|name| !name.is_empty()) else {
         return Err(Error::yours("no program to run").at("process.args"));
     };
@@ -110,7 +111,7 @@ fn find(what: &Program, pretend: bool) -> Result<PathBuf> {
     }
     let path = search_path(&what.env);
     // A plan is shown before the swap of the roots: it looks below the folder that will be `/`.
-    let outside = pretend && what.root.is_dir();
+    let outside = only_shown && what.root.is_dir();
     let there = |file: &PathBuf| match outside {
         true => what.root.join(crate::sys::below::relative(file)).symlink_metadata().is_ok(),
         false => program::is_program(file),

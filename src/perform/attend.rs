@@ -33,7 +33,8 @@ fn io<T>(answer: nix::Result<T>) -> Result<T> {
 impl Signals {
     pub fn block() -> Result<Signals> {
         let mut set = SigSet::all();
-        // A stop of this process is its own affair, and faults cannot wait.
+        // A stop of this process is its own affair, faults cannot wait, and the end of the container
+        // is told by its pidfd.
         for signal in [
             Signal::SIGSTOP,
             Signal::SIGKILL,
@@ -46,6 +47,7 @@ impl Signals {
             Signal::SIGTTIN,
             // Not a signal to us, but of us: a reader of the narration went away.
             Signal::SIGPIPE,
+            Signal::SIGCHLD,
         ] {
             set.remove(signal);
         }
@@ -188,7 +190,6 @@ fn drain(master: Option<BorrowedFd>) {
 fn forward(k: &Kernel, pid: Pid, terminal: Option<&OwnedFd>, signals: &Signals) {
     while let Ok(Some(info)) = signals.fd.read_signal() {
         match Signal::try_from(info.ssi_signo as i32) {
-            Ok(Signal::SIGCHLD) => {}
             Ok(Signal::SIGWINCH) => {
                 if let Some(master) = terminal {
                     copy_size(master);

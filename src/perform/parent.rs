@@ -165,7 +165,7 @@ impl Runner<'_, '_> {
             return self.hand_over(index);
         }
         self.k.enter(index, step.key);
-        self.watch.tell(|| Event::Step { index, lane: Lane::Runtime, pid: look::pid() });
+        self.watch.tell(|| Event::Step { index, lane: Lane::Runtime, pid: self.k.pid.get() });
         let done = match &step.act {
             Act::Namespace(Namespace::Clone { flags, .. }) => self.split(*flags, dir),
             _ => perform(self.k, step, self.held),

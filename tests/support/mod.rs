@@ -24,8 +24,10 @@
 pub mod bundle;
 pub mod needs;
 pub mod said;
+pub mod shape;
 pub mod strace;
 pub mod value;
+pub mod witness;
 
 use std::time::{Duration, Instant};
 

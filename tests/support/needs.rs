@@ -26,6 +26,8 @@ pub enum Need {
     Limits,
     /// newuidmap, newgidmap and ranges for this user.
     IdRanges,
+    /// The example `floor`, which `cargo test` builds beside the tests.
+    Floor,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -53,6 +55,7 @@ impl Need {
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::IdRanges => id_ranges(),
+            Need::Floor => floor().is_some(),
             Need::Cargo => Path::new(env!("CARGO")).exists() && Path::new("Cargo.toml").exists(),
         }
     }
@@ -70,6 +73,7 @@ impl Need {
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",
+            Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }
     }
@@ -102,6 +106,12 @@ pub fn busybox() -> Option<&'static Path> {
                 std::fs::read(path).is_ok_and(|bytes| !contains(&bytes, b"/ld-linux"))
             })
     })
+}
+
+/// The program that makes the calls of the default container and nothing else.
+pub fn floor() -> Option<std::path::PathBuf> {
+    let built = Path::new(env!("CARGO_BIN_EXE_learnc")).with_file_name("examples");
+    Some(built.join("floor")).filter(|path| path.is_file())
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {

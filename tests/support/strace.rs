@@ -59,9 +59,30 @@ pub fn read_all(prefix: &Path) -> BTreeMap<i32, Vec<Seen>> {
     let of_process = |path: PathBuf| -> Option<(i32, Vec<Seen>)> {
         let pid = path.file_name()?.to_str()?.strip_prefix(&name)?.parse().ok()?;
         let text = String::from_utf8_lossy(&std::fs::read(&path).ok()?).into_owned();
-        Some((pid, text.lines().filter_map(line).collect()))
+        // A call that has not returned yet has no end of line.
+        let whole = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
+        Some((pid, whole.lines().filter_map(call).collect()))
     };
     files.filter_map(|file| of_process(file.path())).collect()
+}
+
+/// A line, which must be readable if it is a call: what is not read is not witnessed.
+fn call(text: &str) -> Option<Seen> {
+    // A signal, an end, and a call in which the process died.
+    let none = ["--- ", "+++ "].iter().any(|start| text.starts_with(start));
+    if none || text.ends_with("<unfinished ...>") || text.contains("(<... resuming") {
+        return None;
+    }
+    Some(line(text).unwrap_or_else(|| panic!("strace said, and this test cannot read: {text}")))
+}
+
+/// `</a/path>`, or `<UNIX:[12->34]>` for a socket.
+fn end_of_name(text: &str) -> Option<usize> {
+    let kind = text[1..].find(|c: char| !c.is_ascii_uppercase() && c != '-').unwrap_or(0);
+    match kind > 0 && text[1 + kind..].starts_with(":[") {
+        true => text.find("]>").map(|i| i + 1),
+        false => text.find('>'),
+    }
 }
 
 /// The process that strace started: the one that no other process made.
@@ -247,8 +268,7 @@ impl Reader<'_> {
                 ' ' if depth == 0 && self.text[self.at..].starts_with(" /*") => break,
                 '<' if depth == 0 && !self.text[self.at..].starts_with("<<") && path.is_none() => {
                     path = Some(self.at);
-                    let end = self.text[self.at..].find('>')?;
-                    self.at += end;
+                    self.at += end_of_name(&self.text[self.at..])?;
                 }
                 '<' if self.text[self.at..].starts_with("<<") => self.at += 1,
                 _ => {}
