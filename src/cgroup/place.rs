@@ -107,9 +107,10 @@ fn place_v1(cgroups: &Cgroups, asked: Option<&Path>, name: &str, needed: &[&str]
 
 fn place_v2(cgroups: &Cgroups, asked: Option<&Path>, name: &str, needed: &[&str]) -> Place {
     let Some(unified) = &cgroups.v2 else { return Place::None("no cgroup2 is mounted".into()) };
-    let usable = |level: &&Level| {
-        level.writable && (level.processes == 0 || level.path.as_os_str().is_empty())
-    };
+    let is_root = |level: &Level| level.path.as_os_str().is_empty() && !unified.part;
+    let usable = |level: &&Level| level.writable && (level.processes == 0 || is_root(level));
+    // This process and no other. The root of the tree is everybody's.
+    let is_alone_in = |level: &Level| level.writable && level.processes == 1 && !is_root(level);
     let alone = unified.levels.last().filter(|level| is_alone_in(level));
     let base = match asked {
         Some(path) if path.is_absolute() => unified.levels.first().filter(|l| l.writable),
@@ -141,11 +142,6 @@ fn place_v2(cgroups: &Cgroups, asked: Option<&Path>, name: &str, needed: &[&str]
     Place::V2(Branch { move_out, dir: top.join(below), make, enable, missing })
 }
 
-/// This process and no other. The root of the tree is everybody's.
-fn is_alone_in(level: &Level) -> bool {
-    level.writable && level.processes == 1 && !level.path.as_os_str().is_empty()
-}
-
 /// `top/a`, `top/a/b` for `a/b`.
 fn directories(top: &Path, below: &Path) -> Vec<PathBuf> {
     let mut path = top.to_path_buf();
@@ -170,7 +166,7 @@ mod tests {
     }
 
     fn v2(levels: Vec<Level>) -> Cgroups {
-        Cgroups { v1: vec![], v2: Some(Unified { mount: "/cg".into(), levels }) }
+        Cgroups { v1: vec![], v2: Some(Unified { mount: "/cg".into(), levels, part: false }) }
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub struct Unified {
     pub mount: PathBuf,
     /// The cgroups from the root of the tree down to this process's own.
     pub levels: Vec<Level>,
+    /// What is mounted is only a part of the tree, as in a container: its top is no root, and is
+    /// bound by the rules for all others.
+    #[serde(default)]
+    pub part: bool,
 }
 
 /// One cgroup on the way from the root to here.
@@ -98,6 +102,8 @@ pub fn read() -> Cgroups {
     }
     if let Some(unified) = &mut cgroups.v2 {
         let mount = unified.mount.clone();
+        // Every cgroup has this file but the root.
+        unified.part = look::exists(mount.join("cgroup.events"));
         unified.levels.iter_mut().for_each(|level| look_at(level, &mount));
     }
     cgroups
@@ -124,7 +130,7 @@ fn parse(own: &str, mountinfo: &str) -> Cgroups {
             let path = own.lines().find_map(|l| l.strip_prefix("0::")).unwrap_or("/");
             let below = below_mount(path, &mount.root);
             let levels = levels(&below);
-            cgroups.v2 = Some(Unified { mount: mount.point, levels });
+            cgroups.v2 = Some(Unified { mount: mount.point, levels, part: false });
         } else if mount.fstype == "cgroup" {
             let Some((controllers, path)) = own.lines().find_map(|l| line_of(l, &mount.options))
             else {

@@ -29,6 +29,15 @@ pub struct Facts {
     pub effective: u64,
     #[serde(default)]
     pub bounding: u64,
+    /// This process is in a user namespace of somebody's making: its root is no root of devices.
+    #[serde(default)]
+    pub nested: bool,
+    /// setgroups(2) has been given up in it.
+    #[serde(default)]
+    pub no_setgroups: bool,
+    /// Which group ids exist in it, as first and count; empty where all do.
+    #[serde(default)]
+    pub gids: Vec<(u32, u32)>,
     /// The highest capability number that the kernel knows.
     #[serde(default)]
     pub last_capability: u32,
@@ -53,6 +62,12 @@ impl Facts {
         self.uid == 0 && self.effective_set().contains(CapSet::CAP_SYS_ADMIN)
     }
 
+    /// Whether a group id means anything to this process.
+    pub fn has_gid(&self, gid: u32) -> bool {
+        let holds = |&(first, count): &(u32, u32)| gid >= first && gid - first < count;
+        self.gids.is_empty() || self.gids.iter().any(holds)
+    }
+
     pub fn effective_set(&self) -> CapSet {
         CapSet::from_bits_truncate(self.effective)
     }
@@ -68,6 +83,20 @@ impl Facts {
     }
 }
 
+/// The first user namespace maps every id to itself. user_namespaces(7)
+fn is_nested(uid_map: &str) -> bool {
+    !uid_map.is_empty() && !uid_map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
+/// The ids of a map: first and count of each line.
+fn mapped(map: &str) -> Vec<(u32, u32)> {
+    let ids = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.parse().ok()?, words.nth(1)?.parse().ok()?))
+    };
+    map.lines().filter_map(ids).collect()
+}
+
 /// What a plan needs. Some ten small files; unprivileged users' ranges only when they matter.
 pub fn read() -> Facts {
     let (uid, gid) = look::ids();
@@ -79,10 +108,16 @@ pub fn read() -> Facts {
         gid,
         effective: mask("CapEff"),
         bounding: mask("CapBnd"),
+        nested: is_nested(&look::read_if_there("/proc/self/uid_map").unwrap_or_default()),
         last_capability: last.and_then(|n| n.trim().parse().ok()).unwrap_or(40),
         cgroups: cgroups::read(),
         ..Facts::default()
     };
+    if facts.nested {
+        let setgroups = look::read_if_there("/proc/self/setgroups").unwrap_or_default();
+        facts.no_setgroups = setgroups.trim() == "deny";
+        facts.gids = mapped(&look::read_if_there("/proc/self/gid_map").unwrap_or_default());
+    }
     if !facts.is_root() {
         facts.user = user::login_name(uid);
         facts.subuids = user::ranges("/etc/subuid", uid, facts.user.as_deref());

@@ -61,7 +61,10 @@ pub struct Cgroups {
 pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str) -> Result<Cgroups> {
     let resources = linux.and_then(|l| l.resources().clone()).unwrap_or_default();
     let mut resources = resources;
-    let rules = resources.devices().clone().filter(|rules| !rules.is_empty());
+    let asked_rules = resources.devices().clone().filter(|rules| !rules.is_empty());
+    let may_rule = facts.is_root() && !facts.nested;
+    let ruleless = asked_rules.is_some() && !may_rule;
+    let rules = asked_rules.filter(|_| may_rule);
     let rules = rules.map(|rules| [rules, devices::default_rules()].concat());
     resources.set_devices(rules.clone());
     let is_v2 = facts.cgroups.is_v2();
@@ -73,16 +76,23 @@ pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str) -> Result<Cgroups> {
         Some(_) => config("linux.cgroupsPath"),
         None => default("a cgroup of its own, to count, limit and end it by"),
     };
-    match place(&facts.cgroups, path.as_deref(), id, &needed)? {
-        Place::None(why) => without(&settings, rules.is_some(), why),
-        Place::V1(trees) => Ok(plan_v1(trees, settings, asked)),
-        Place::V2(branch) => plan_v2(branch, settings, rules, facts, asked),
+    let mut plan = match place(&facts.cgroups, path.as_deref(), id, &needed)? {
+        Place::None(why) => without(&settings, why)?,
+        Place::V1(trees) => plan_v1(trees, settings, asked),
+        Place::V2(branch) => plan_v2(branch, settings, rules, asked)?,
+    };
+    if ruleless {
+        plan.warnings.push(RULELESS.into());
     }
+    Ok(plan)
 }
+
+const RULELESS: &str = "linux.resources.devices is left out: only root of the machine itself may \
+                        rule over devices. The container has those that are bound into it.";
 
 /// No cgroup: fatal only for limits that somebody asked for. Device rules alone do not count:
 /// without root the kernel's own permissions on the nodes are what there is.
-fn without(settings: &[Setting], rules: bool, why: String) -> Result<Cgroups> {
+fn without(settings: &[Setting], why: String) -> Result<Cgroups> {
     let limit = settings.iter().find(|s| s.controller != "devices");
     if let Some(setting) = limit {
         return Err(Error::yours("this limit needs a cgroup that learnc may write to")
@@ -90,9 +100,7 @@ fn without(settings: &[Setting], rules: bool, why: String) -> Result<Cgroups> {
             .because(why)
             .try_this("learnc run --delegate, where systemd can give you one; or run it as root"));
     }
-    let rules =
-        if rules { " The device rules of linux.resources.devices are left out." } else { "" };
-    let text = format!("No cgroup of its own: {why}.{rules}");
+    let text = format!("No cgroup of its own: {why}.");
     Ok(Cgroups { warnings: vec![text], ..Cgroups::default() })
 }
 
@@ -121,7 +129,6 @@ fn plan_v2(
     branch: Branch,
     settings: Vec<Setting>,
     rules: Option<Vec<LinuxDeviceCgroup>>,
-    facts: &Facts,
     asked: Asked,
 ) -> Result<Cgroups> {
     if let Some(setting) =
@@ -147,19 +154,10 @@ fn plan_v2(
     plan.before.push(Step::runtime("cgroup", asked, act));
     plan.before.extend(limit_steps(&settings, &|_| Some(branch.dir.clone())));
     if let Some(rules) = rules {
-        match facts.is_root() {
-            true => {
-                let (dir, rules) = (branch.dir, devices::read(&rules)?);
-                let act = Cgroup::DeviceRules { dir, rules };
-                let asked = config("linux.resources.devices");
-                plan.before.push(Step::runtime("device_rules", asked, act));
-            }
-            false => plan.warnings.push(
-                "linux.resources.devices is left out: without root the kernel loads no device \
-                 rules. The container has only the devices that are bound into it."
-                    .into(),
-            ),
-        }
+        let (dir, rules) = (branch.dir, devices::read(&rules)?);
+        let act = Cgroup::DeviceRules { dir, rules };
+        let asked = config("linux.resources.devices");
+        plan.before.push(Step::runtime("device_rules", asked, act));
     }
     Ok(plan)
 }

@@ -190,7 +190,10 @@ impl<'a> Config<'a> {
                 .try_this("add {\"type\":\"mount\"} to linux.namespaces"));
         }
         let maps = self.maps.as_ref();
-        let gid_is_mapped = |gid| maps.is_none_or(|m| idmap::outside(&m.gids, gid).is_some());
+        let gid_is_mapped = |gid| match maps {
+            Some(maps) => idmap::outside(&maps.gids, gid).is_some(),
+            None => facts.has_gid(gid),
+        };
         let world = mounts::World {
             cgroup_is_v2: facts.cgroups.is_v2(),
             cgroup_trees: trees,
@@ -200,10 +203,10 @@ impl<'a> Config<'a> {
         mounts::steps(asked, &self.bundle.path, &world)
     }
 
-    pub(super) fn devices(&self) -> Result<Steps<devices::Device>> {
+    pub(super) fn devices(&self, facts: &Facts) -> Result<Steps<devices::Device>> {
         let asked = self.linux.and_then(|l| l.devices().as_deref()).unwrap_or_default();
         match (self.own_mounts(), asked.is_empty()) {
-            (true, _) => devices::steps(asked, self.in_user_namespace()),
+            (true, _) => devices::steps(asked, self.in_user_namespace() || facts.nested),
             // Nodes would stay in the root filesystem after the container is gone.
             (false, true) => Ok(vec![]),
             (false, false) => Err(Error::yours("devices are made on the container's own /dev")

@@ -47,7 +47,7 @@ pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
     // Below: the new root, built while the host's paths still exist, then the swap.
     steps.extend(c.root_before()?);
     steps.extend(all(c.mounts(facts, &groups.trees)?, Act::Mount));
-    steps.extend(all(c.devices()?, Act::Device));
+    steps.extend(all(c.devices(facts)?, Act::Device));
     // The terminal comes from the container's own devpts, so after it and before the swap.
     steps.extend(c.terminal_open()?);
     // Settings go through the container's /proc, which the masks below make read-only.

@@ -38,7 +38,7 @@ impl Config<'_> {
         }
         let maps = self.maps.as_ref();
         let ranges = maps.map(|m| (m.uids.as_slice(), m.gids.as_slice()));
-        let deny = maps.is_some_and(|m| m.deny);
+        let deny = maps.map_or(facts.no_setgroups, |m| m.deny);
         steps.push(user::step(process_config.user(), ranges, deny)?.map(Act::User));
         steps.extend(sets.map(|sets| capability("capabilities", Capability::Set(sets))));
         if process_config.no_new_privileges().unwrap_or(false) {

@@ -89,6 +89,11 @@ pub fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
+/// Whether there is such a file or folder; a link that leads nowhere does not count.
+pub fn exists(path: impl AsRef<Path>) -> bool {
+    path.as_ref().exists()
+}
+
 /// Who owns a file, or the link itself if it is one.
 pub fn owner(path: impl AsRef<Path>) -> Option<u32> {
     path.as_ref().symlink_metadata().ok().map(|m| m.uid())
