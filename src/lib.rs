@@ -1,34 +1,72 @@
 //! learnc: a container is what is left after a certain list of system calls.
-#![doc = ""]
+//!
+//! **This is the map.** The rooms stand in reading order, which is the order in which data flows: from
+//! what was asked for, through a list of steps, to calls of the kernel and what is told of them. Each
+//! room's own page opens with its story. ARCHITECTURE.md has the drawing, and where to add what.
+//!
+//! # What always holds
+//!
+//! * **Said is done.** A system call is a value that [`sys::Kernel::call`] performs and reports; nobody
+//!   reports anything else. Held by `tests/narration_is_true.rs`, with strace for a witness.
+//! * **No `k: &Kernel`, no effects.** What acts takes the kernel as its first parameter. The plan does
+//!   not. Held by signatures, `clippy.toml` and `tests/tidy`.
+//! * **One door.** `unsafe` and `libc` stay in [`sys`]. Held by a lint and `tests/tidy`.
+//! * **One order.** [`plan::create`] alone decides what comes before what, and both sides walk that list.
+//! * **One thread** until execve: a process with threads may not enter a user namespace. Asserted where
+//!   clone3 is made.
+//! * **Written down before it is made:** what outlives the process is in [`lifecycle::journal`] first, so
+//!   that a killed run can be finished by somebody else.
+//! * **In the root everything stays in the root:** paths from a config or an image are resolved by the
+//!   kernel with `RESOLVE_IN_ROOT`, in [`sys::below`].
+//! * **Two voices.** An event holds facts; explanations are data below `lessons/`, looked up when it is
+//!   shown.
+//! * **Standard output is the container's.** And the exit status too.
+//! * **Rooms know only rooms below them.** Held by `tests/tidy`, which has the order.
 
+/// What was asked for: arguments in, exit status out, no logic.
 pub mod cli;
 
+/// `config.json`, read and checked, and the one that `learnc spec` writes.
 pub mod bundle;
 
-pub mod facts;
-
-pub mod doctor;
-
-pub mod plan;
-
-pub mod parts;
-
-pub mod perform;
-
-pub mod sys;
-
-pub mod error;
-
-pub mod args;
-
-pub mod event;
-
-pub mod cgroup;
-
-pub mod lifecycle;
-
+/// Where the new root comes from when nobody brings one.
 pub mod rootfs;
 
+/// What this machine is: one value, read and never written.
+pub mod facts;
+
+/// What that value means for a person: findings, and the cause of an error.
+pub mod doctor;
+
+/// The decision, pure: an ordered list of steps.
+pub mod plan;
+
+/// The mechanisms behind the steps, one a file: pure half, acting half, by hand.
+pub mod parts;
+
+/// Resources and places of cgroups, as data for the part that writes them.
+pub mod cgroup;
+
+/// Two processes walk the list together: the conversation, create, start, undo.
+pub mod perform;
+
+/// What outlives them: state, locks, and the journal of what must be undone.
+pub mod lifecycle;
+
+/// The one door to the kernel: a call is a value.
+pub mod sys;
+
+/// The arguments of a call, as values that can be shown, compared and stored.
+pub mod args;
+
+/// What can go wrong, in two kinds, with what was attempted.
+pub mod error;
+
+/// What can be told: the public form of `--events`.
+pub mod event;
+
+/// Events for eyes: the terminal, JSON lines.
 pub mod render;
 
+/// Our words for them, from `lessons/`.
 pub mod lesson;

@@ -1,0 +1,67 @@
+//! What the documents name is there, and what is there they name.
+
+use std::path::PathBuf;
+
+use clap::CommandFactory;
+
+use super::{files, has_word, none, read, root};
+
+/// README.md, ARCHITECTURE.md, CONTRIBUTING.md and the book.
+fn documents() -> Vec<PathBuf> {
+    let mut paths = files("book/src", &["md"]);
+    paths.extend(
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(PathBuf::from),
+    );
+    paths
+}
+
+#[test]
+fn every_verb_and_switch_is_documented() {
+    let page = read("book/src/commands.md");
+    let mut breaches = vec![];
+    let cli = learnc::cli::Cli::command();
+    for verb in cli.get_subcommands() {
+        let name = verb.get_name();
+        if !page.contains(&format!("learnc {name}")) {
+            breaches.push(format!("learnc {name}"));
+        }
+        for switch in verb.get_arguments().filter(|a| !a.is_hide_set()).filter_map(|a| a.get_long())
+        {
+            if !has_word(&page, &format!("--{switch}")) {
+                breaches.push(format!("learnc {name} --{switch}"));
+            }
+        }
+    }
+    none(breaches, "what the program takes, book/src/commands.md explains");
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut breaches = vec![];
+    for path in documents() {
+        let text = read(&path);
+        let targets = text.match_indices("](").map(|(at, _)| &text[at + 2..]);
+        let targets = targets.filter_map(|rest| rest.split([')', '#']).next());
+        for target in targets.filter(|t| !t.is_empty() && !t.contains("://")) {
+            if !root().join(path.parent().unwrap()).join(target).exists() {
+                breaches.push(format!("{} links to {target}", path.display()));
+            }
+        }
+        for line in text.lines().filter_map(|line| line.split_once("{{#include ")) {
+            let file = line.1.split(['}', ':']).next().unwrap();
+            if !root().join(path.parent().unwrap()).join(file).exists() {
+                breaches.push(format!("{} includes {file}", path.display()));
+            }
+        }
+    }
+    none(breaches, "a newcomer follows links");
+}
+
+#[test]
+fn the_summary_lists_every_chapter() {
+    let summary = read("book/src/SUMMARY.md");
+    let chapters = files("book/src", &["md"]).into_iter().filter(|p| !p.ends_with("SUMMARY.md"));
+    let lost = chapters.map(|p| p.strip_prefix("book/src").unwrap().display().to_string());
+    let lost = lost.filter(|name| !summary.contains(&format!("({name})")));
+    none(lost.collect(), "mdBook builds only what SUMMARY.md names");
+}
