@@ -26,6 +26,7 @@ pub mod needs;
 pub mod said;
 pub mod shape;
 pub mod strace;
+pub mod stranger;
 pub mod value;
 pub mod witness;
 

@@ -14,6 +14,8 @@ pub enum Need {
     Root,
     /// Not root: what is promised to unprivileged users.
     Unprivileged,
+    /// Root, who can try what other users can; and these can make containers.
+    Strangers,
     /// A static busybox, for root filesystems.
     Busybox,
     Strace,
@@ -48,6 +50,7 @@ impl Need {
             Need::Containers => containers(),
             Need::Root => is_root(),
             Need::Unprivileged => !is_root(),
+            Need::Strangers => is_root() && super::stranger::can_contain(),
             Need::Busybox => busybox().is_some(),
             Need::Strace => in_path("strace"),
             Need::Ptrace => ptrace(),
@@ -66,6 +69,7 @@ impl Need {
             Need::Containers => "user namespaces are blocked, see `learnc doctor`",
             Need::Root => "needs root",
             Need::Unprivileged => "for users other than root",
+            Need::Strangers => "needs root, setpriv, and user namespaces for everybody",
             Need::Busybox => "no static busybox (busybox-static)",
             Need::Strace => "no strace",
             Need::Ptrace => "ptrace is not allowed",
