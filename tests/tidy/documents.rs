@@ -65,3 +65,13 @@ fn the_summary_lists_every_chapter() {
     let lost = lost.filter(|name| !summary.contains(&format!("({name})")));
     none(lost.collect(), "mdBook builds only what SUMMARY.md names");
 }
+
+#[test]
+fn the_readme_names_what_the_tests_install() {
+    let (script, readme) = (read("tests/all"), read("README.md"));
+    let list = script.split("peers=(").nth(1).and_then(|rest| rest.split(')').next());
+    let packages: Vec<&str> = list.expect("peers=(...) in tests/all").split_whitespace().collect();
+    assert!(packages.len() > 2, "{packages:?}");
+    let missing = packages.into_iter().filter(|package| !readme.contains(&format!("`{package}`")));
+    none(missing.map(str::to_owned).collect(), "nobody likes a surprise from apt-get");
+}
