@@ -90,6 +90,14 @@ fn a_run_of_the_default_config() {
     run_is_true(bundle(), 0, 100);
 }
 
+/// Kept, since taking a whole tree away is bulk work, which a note tells and not call by call.
+fn a_run_without_a_bundle() {
+    let bundle = bundle();
+    let witnessed = witness(&bundle, "default", &["run", "--keep", "--", "true"]);
+    assert_eq!(witnessed.ran.status, 0, "{}", witnessed.ran.stderr);
+    witnessed.is_true(200);
+}
+
 fn a_quiet_run() {
     let bundle = bundle();
     let witnessed = witness(&bundle, "run", &["run", "--quiet", &bundle.id]);
@@ -370,6 +378,7 @@ fn main() {
     suite(vec![
         test("all of this without root", &strangers, || support::stranger::pass(12)),
         test("a run of the default config is told truly", WITNESSED, a_run_of_the_default_config),
+        test("a run without a bundle is told truly", WITNESSED, a_run_without_a_bundle),
         test("a quiet run's events are true too", WITNESSED, a_quiet_run),
         test("a run with limits is told truly", LIMITED, a_run_with_limits),
         test("a run that makes everything is told truly", WITNESSED, a_run_that_makes_everything),

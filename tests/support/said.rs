@@ -66,6 +66,7 @@ fn signature<'a>(call: &str, given: BTreeSet<&'a str>) -> Vec<&'a str> {
         "openat" => &["dirfd", "pathname", "flags", "mode"],
         "openat2" => &["dirfd", "pathname", "how", "size"],
         "write" => &["fd", "buf", "count"],
+        "sendfile" => &["out_fd", "in_fd", "offset", "count"],
         "mkdirat" | "mknodat" | "fchmodat" => &["dirfd", "pathname", "mode", "dev", "flags"],
         "symlinkat" => &["target", "newdirfd", "linkpath"],
         "fchownat" => &["dirfd", "pathname", "owner", "group", "flags"],

@@ -55,7 +55,8 @@ pub fn pass(at_least: usize) {
     let tests = copy(std::env::current_exe().unwrap(), "tests");
     let learnc = copy(program(), "learnc");
     let mut command = as_stranger(tests);
-    command.env("LEARNC_TESTED", learnc).env("TMPDIR", folder.0.join("tmp"));
+    let own = folder.0.join("tmp");
+    command.env("LEARNC_TESTED", learnc).env("TMPDIR", &own).env("HOME", &own);
     // Without a name there is no home to build in.
     command.args(["--skip", "lying build"]).current_dir("/").env_remove("LEARNC_TESTS_MUST");
     let ran = ran(&mut command);
