@@ -65,6 +65,9 @@ pub mod error;
 /// What can be told: the public form of `--events`.
 pub mod event;
 
+/// The kernel's own record beside the narration: a witness by ptrace, with tables of its own.
+pub mod trace;
+
 /// Events for eyes: the terminal, JSON lines.
 pub mod render;
 

@@ -8,9 +8,11 @@ use super::Cli;
 use super::step::Prompt;
 use crate::error::{Error, Result};
 use crate::event::Observer;
+use crate::perform::parent::{Stepper, Watch};
 use crate::render::json::{Json, Target};
 use crate::render::terminal::look::{Look, When};
 use crate::render::terminal::{Manner, Terminal, trouble};
+use crate::trace::{self, Witness};
 
 /// Shared by every verb that performs steps.
 #[derive(Debug, Args, Clone)]
@@ -33,6 +35,9 @@ pub struct Narration {
     /// Ask before each step
     #[arg(long, conflicts_with = "plan")]
     pub step: bool,
+    /// Watch the run with ptrace(2), and mark each call: seen by the kernel, or not
+    #[arg(long, conflicts_with_all = ["plan", "step"])]
+    pub verify: bool,
     /// When to use colours (NO_COLOR and CLICOLOR_FORCE are heeded)
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
     pub color: When,
@@ -84,6 +89,36 @@ impl Narration {
     /// Who asks between the steps, if --step wants somebody to.
     pub fn prompt<'a>(&self, observers: &'a Observers) -> Result<Option<Prompt<'a>>> {
         self.step.then(|| Prompt::new(observers.any())).transpose()
+    }
+}
+
+/// The exit status of a run that went well, but was not what it was told to be.
+const UNTRUE: i32 = 125;
+
+impl Narration {
+    /// Has something done under the eyes that the switches ask for; with --verify in a process of
+    /// its own, under watch.
+    pub fn watched(&self, usually: Usually, run: impl FnOnce(Watch) -> Result<i32>) -> Result<i32> {
+        let observers = self.observers(usually)?;
+        if !self.verify {
+            let prompt = self.prompt(&observers)?;
+            let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);
+            return run(Watch { observer: observers.any(), stepper });
+        }
+        let under_watch = |wire: &dyn Observer| run(Watch { observer: Some(wire), stepper: None });
+        match trace::witnessed(&observers, under_watch)? {
+            Witness::Runtime(status) => Ok(status),
+            Witness::Tracer { status, tally } if tally.is_true() => Ok(status),
+            Witness::Tracer { tally, .. } => {
+                drop(observers);
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "learnc: not verified: {}",
+                    trace::sentence(&tally)
+                );
+                Ok(UNTRUE)
+            }
+        }
     }
 }
 

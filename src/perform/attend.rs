@@ -56,6 +56,18 @@ impl Signals {
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Signals { fd: io(SignalFd::with_flags(&set, flags))?, before })
     }
+
+    /// The next signal that has come, and whether a process sent it (and not the terminal).
+    pub fn next(&self) -> Option<(i32, bool)> {
+        let info = self.fd.read_signal().ok()??;
+        Some((info.ssi_signo as i32, info.ssi_code <= 0))
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Drop for Signals {

@@ -219,17 +219,27 @@ pub struct Mknodat<'a> {
     pub minor: u32,
 }
 
+/// Kinds of file are numbers, not flags: S_IFBLK has the bits of S_IFCHR and S_IFDIR.
+fn kind_name(kind: SFlag) -> &'static str {
+    match kind {
+        SFlag::S_IFCHR => "S_IFCHR",
+        SFlag::S_IFBLK => "S_IFBLK",
+        SFlag::S_IFIFO => "S_IFIFO",
+        SFlag::S_IFSOCK => "S_IFSOCK",
+        _ => "S_IFREG",
+    }
+}
+
 impl Syscall for Mknodat<'_> {
     const NAME: &'static str = "mknodat";
     type Answer = ();
 
     fn args(&self) -> Args {
-        let Arg::Flags(mut kind) = Arg::flags(self.kind) else { unreachable!() };
-        kind.push(Arg::Mode(self.mode).to_text().into());
+        let mode = Arg::Mode(self.mode).to_text().into();
         let args = Args::new()
             .with("dirfd", self.dir.arg())
             .with("pathname", Arg::path(self.path))
-            .with("mode", Arg::Flags(kind));
+            .with("mode", Arg::Flags(vec![kind_name(self.kind).into(), mode]));
         match self.kind {
             SFlag::S_IFCHR | SFlag::S_IFBLK => {
                 let dev = format!("makedev({:#x}, {:#x})", self.major, self.minor);

@@ -52,7 +52,7 @@ pub fn is_dir(path: impl AsRef<Path>) -> bool {
 pub fn entries(dir: &Fd) -> Result<Vec<(std::ffi::OsString, bool)>> {
     use std::os::unix::ffi::OsStrExt;
     let io = |e: nix::errno::Errno| std::io::Error::from(e);
-    let own = nix::unistd::dup(dir).map_err(io)?;
+    let own = std::os::fd::AsFd::as_fd(dir).try_clone_to_owned()?;
     let mut list = nix::dir::Dir::from_fd(own).map_err(io)?;
     let mut entries = Vec::new();
     for entry in list.iter() {

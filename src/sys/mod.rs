@@ -27,7 +27,9 @@ pub mod below;
 #[cfg(lie)]
 mod lie;
 pub mod look;
+pub mod numbers;
 pub mod plumbing;
+pub mod ptrace;
 pub mod write;
 
 pub use capset::CapSet;

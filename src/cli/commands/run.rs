@@ -13,7 +13,7 @@ use crate::cli::{BundleArgs, Context, SourceArgs};
 use crate::error::{Error, Result};
 use crate::facts::{self, Facts};
 use crate::lifecycle;
-use crate::perform::parent::{Stepper, Watch};
+use crate::perform::pretend;
 use crate::perform::whole::{Whole, run};
 use crate::plan::{Options, Terminals, plan};
 use crate::rootfs::recipe::recipe;
@@ -52,18 +52,12 @@ impl Run {
             false => self.own(context, &facts)?,
         };
         let plan = plan(&bundle, &options, &facts)?;
-        let observers = self.narration.observers(Usually::Folded)?;
-        let prompt = self.narration.prompt(&observers)?;
-        let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);
-        let watch = Watch { observer: observers.any(), stepper };
-        if self.narration.plan {
-            if let Some(observer) = watch.observer {
-                crate::perform::pretend(&plan, observer)?;
-            }
-            return Ok(0);
-        }
         let dir = options.state_root.join(&options.id);
-        run(&plan, &dir, &Whole { detach: self.detach, keep: self.keep }, watch)
+        let how = Whole { detach: self.detach, keep: self.keep };
+        self.narration.watched(Usually::Folded, |watch| match self.narration.plan {
+            true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),
+            false => run(&plan, &dir, &how, watch),
+        })
     }
 
     fn options(&self, id: &str, context: &Context) -> Result<Options> {

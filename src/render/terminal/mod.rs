@@ -121,7 +121,7 @@ impl Terminal {
         let gathers = self.gathers(story);
         match (&mut story.now, index) {
             (Some(now), Some(_)) => now.items.push(Item::Note(text.to_owned())),
-            (None, None) if gathers => story.remarks.push(text.to_owned()),
+            (_, None) if gathers => story.remarks.push(text.to_owned()),
             _ => {
                 self.finish(story);
                 let lines = paragraph(&self.look, Role::Voice, &self.look.outside(text), 0);

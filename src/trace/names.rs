@@ -1,0 +1,116 @@
+//! The names of bits and constants, as the kernel's headers have them.
+//!
+//! The witness names bits by these tables and by nothing that the narration uses, so that a wrong
+//! name in one of the two is a difference.
+
+/// Values and their names.
+pub type Names = &'static [(u64, &'static str)];
+
+macro_rules! names {
+    ($($value:literal $name:ident),* $(,)?) => { &[$(($value, stringify!($name))),*] };
+}
+
+/// linux/mount.h
+pub const MOUNT: Names = names! {
+    0x1 MS_RDONLY, 0x2 MS_NOSUID, 0x4 MS_NODEV, 0x8 MS_NOEXEC, 0x10 MS_SYNCHRONOUS,
+    0x20 MS_REMOUNT, 0x40 MS_MANDLOCK, 0x80 MS_DIRSYNC, 0x100 MS_NOSYMFOLLOW, 0x400 MS_NOATIME,
+    0x800 MS_NODIRATIME, 0x1000 MS_BIND, 0x2000 MS_MOVE, 0x4000 MS_REC, 0x8000 MS_SILENT,
+    0x10000 MS_POSIXACL, 0x20000 MS_UNBINDABLE, 0x40000 MS_PRIVATE, 0x80000 MS_SLAVE,
+    0x100000 MS_SHARED, 0x200000 MS_RELATIME, 0x400000 MS_KERNMOUNT, 0x800000 MS_I_VERSION,
+    0x1000000 MS_STRICTATIME, 0x2000000 MS_LAZYTIME,
+};
+
+/// linux/fs.h
+pub const UMOUNT: Names =
+    names! { 0x1 MNT_FORCE, 0x2 MNT_DETACH, 0x4 MNT_EXPIRE, 0x8 UMOUNT_NOFOLLOW };
+
+/// linux/sched.h
+pub const CLONE: Names = names! {
+    0x80 CLONE_NEWTIME, 0x100 CLONE_VM, 0x200 CLONE_FS, 0x400 CLONE_FILES, 0x800 CLONE_SIGHAND,
+    0x1000 CLONE_PIDFD, 0x2000 CLONE_PTRACE, 0x4000 CLONE_VFORK, 0x8000 CLONE_PARENT,
+    0x10000 CLONE_THREAD, 0x20000 CLONE_NEWNS, 0x40000 CLONE_SYSVSEM, 0x80000 CLONE_SETTLS,
+    0x100000 CLONE_PARENT_SETTID, 0x200000 CLONE_CHILD_CLEARTID, 0x800000 CLONE_UNTRACED,
+    0x1000000 CLONE_CHILD_SETTID, 0x2000000 CLONE_NEWCGROUP, 0x4000000 CLONE_NEWUTS,
+    0x8000000 CLONE_NEWIPC, 0x10000000 CLONE_NEWUSER, 0x20000000 CLONE_NEWPID,
+    0x40000000 CLONE_NEWNET, 0x80000000 CLONE_IO, 0x100000000 CLONE_CLEAR_SIGHAND,
+    0x200000000 CLONE_INTO_CGROUP,
+};
+
+/// asm/fcntl.h: four of them differ between processors.
+#[cfg(not(target_arch = "aarch64"))]
+pub const OPEN: Names = names! {
+    0x40 O_CREAT, 0x80 O_EXCL, 0x100 O_NOCTTY, 0x200 O_TRUNC, 0x400 O_APPEND, 0x800 O_NONBLOCK,
+    0x10000 O_DIRECTORY, 0x20000 O_NOFOLLOW, 0x40000 O_NOATIME, 0x80000 O_CLOEXEC,
+    0x200000 O_PATH,
+};
+#[cfg(target_arch = "aarch64")]
+pub const OPEN: Names = names! {
+    0x40 O_CREAT, 0x80 O_EXCL, 0x100 O_NOCTTY, 0x200 O_TRUNC, 0x400 O_APPEND, 0x800 O_NONBLOCK,
+    0x4000 O_DIRECTORY, 0x8000 O_NOFOLLOW, 0x40000 O_NOATIME, 0x80000 O_CLOEXEC,
+    0x200000 O_PATH,
+};
+
+/// linux/openat2.h
+pub const RESOLVE: Names = names! {
+    0x1 RESOLVE_NO_XDEV, 0x2 RESOLVE_NO_MAGICLINKS, 0x4 RESOLVE_NO_SYMLINKS, 0x8 RESOLVE_BENEATH,
+    0x10 RESOLVE_IN_ROOT, 0x20 RESOLVE_CACHED,
+};
+
+/// linux/fcntl.h
+pub const AT_CHOWN: Names = names! { 0x100 AT_SYMLINK_NOFOLLOW, 0x1000 AT_EMPTY_PATH };
+pub const AT_LINK: Names = names! { 0x400 AT_SYMLINK_FOLLOW, 0x1000 AT_EMPTY_PATH };
+pub const AT_UNLINK: Names = names! { 0x200 AT_REMOVEDIR };
+
+/// linux/close_range.h
+pub const CLOSE_RANGE: Names = names! { 0x2 CLOSE_RANGE_UNSHARE, 0x4 CLOSE_RANGE_CLOEXEC };
+
+/// linux/stat.h: kinds of file, of which exactly one applies.
+pub const FILE_KIND: Names = names! {
+    0o10000 S_IFIFO, 0o20000 S_IFCHR, 0o40000 S_IFDIR, 0o60000 S_IFBLK, 0o100000 S_IFREG,
+    0o120000 S_IFLNK, 0o140000 S_IFSOCK,
+};
+
+/// asm-generic/resource.h
+pub const RLIMIT: Names = names! {
+    0 RLIMIT_CPU, 1 RLIMIT_FSIZE, 2 RLIMIT_DATA, 3 RLIMIT_STACK, 4 RLIMIT_CORE, 5 RLIMIT_RSS,
+    6 RLIMIT_NPROC, 7 RLIMIT_NOFILE, 8 RLIMIT_MEMLOCK, 9 RLIMIT_AS, 10 RLIMIT_LOCKS,
+    11 RLIMIT_SIGPENDING, 12 RLIMIT_MSGQUEUE, 13 RLIMIT_NICE, 14 RLIMIT_RTPRIO, 15 RLIMIT_RTTIME,
+};
+
+/// asm-generic/ioctls.h
+pub const IOCTL: Names = names! {
+    0x5401 TCGETS, 0x5402 TCSETS, 0x5403 TCSETSW, 0x5404 TCSETSF, 0x540e TIOCSCTTY,
+    0x5413 TIOCGWINSZ, 0x5414 TIOCSWINSZ, 0x80045430 TIOCGPTN, 0x40045431 TIOCSPTLCK,
+};
+
+/// linux/bpf.h
+pub const BPF_COMMAND: Names = names! { 5 BPF_PROG_LOAD, 8 BPF_PROG_ATTACH };
+pub const BPF_PROGRAM: Names = names! { 15 BPF_PROG_TYPE_CGROUP_DEVICE };
+pub const BPF_ATTACH: Names = names! { 6 BPF_CGROUP_DEVICE };
+pub const BPF_ATTACH_FLAGS: Names =
+    names! { 0x1 BPF_F_ALLOW_OVERRIDE, 0x2 BPF_F_ALLOW_MULTI, 0x4 BPF_F_REPLACE };
+
+/// linux/prctl.h
+pub const DUMPABLE: Names = names! { 0 SUID_DUMP_DISABLE, 1 SUID_DUMP_USER };
+pub const AMBIENT: Names = names! {
+    1 PR_CAP_AMBIENT_IS_SET, 2 PR_CAP_AMBIENT_RAISE, 3 PR_CAP_AMBIENT_LOWER,
+    4 PR_CAP_AMBIENT_CLEAR_ALL,
+};
+
+/// linux/capability.h: by number, not by bit.
+pub const CAPABILITY: Names = names! {
+    0 CAP_CHOWN, 1 CAP_DAC_OVERRIDE, 2 CAP_DAC_READ_SEARCH, 3 CAP_FOWNER, 4 CAP_FSETID,
+    5 CAP_KILL, 6 CAP_SETGID, 7 CAP_SETUID, 8 CAP_SETPCAP, 9 CAP_LINUX_IMMUTABLE,
+    10 CAP_NET_BIND_SERVICE, 11 CAP_NET_BROADCAST, 12 CAP_NET_ADMIN, 13 CAP_NET_RAW,
+    14 CAP_IPC_LOCK, 15 CAP_IPC_OWNER, 16 CAP_SYS_MODULE, 17 CAP_SYS_RAWIO, 18 CAP_SYS_CHROOT,
+    19 CAP_SYS_PTRACE, 20 CAP_SYS_PACCT, 21 CAP_SYS_ADMIN, 22 CAP_SYS_BOOT, 23 CAP_SYS_NICE,
+    24 CAP_SYS_RESOURCE, 25 CAP_SYS_TIME, 26 CAP_SYS_TTY_CONFIG, 27 CAP_MKNOD, 28 CAP_LEASE,
+    29 CAP_AUDIT_WRITE, 30 CAP_AUDIT_CONTROL, 31 CAP_SETFCAP, 32 CAP_MAC_OVERRIDE,
+    33 CAP_MAC_ADMIN, 34 CAP_SYSLOG, 35 CAP_WAKE_ALARM, 36 CAP_BLOCK_SUSPEND, 37 CAP_AUDIT_READ,
+    38 CAP_PERFMON, 39 CAP_BPF, 40 CAP_CHECKPOINT_RESTORE,
+};
+
+/// The name of a constant.
+pub fn name(names: Names, value: u64) -> Option<&'static str> {
+    names.iter().find(|(v, _)| *v == value).map(|(_, name)| *name)
+}
