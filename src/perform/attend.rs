@@ -32,6 +32,15 @@ fn io<T>(answer: nix::Result<T>) -> Result<T> {
 
 impl Signals {
     pub fn block() -> Result<Signals> {
+        Signals::block_these(SigSet::empty())
+    }
+
+    /// The same, and the word that a child has stopped or ended: a tracer waits for it.
+    pub fn block_with_children() -> Result<Signals> {
+        Signals::block_these(SigSet::from(Signal::SIGCHLD))
+    }
+
+    fn block_these(more: SigSet) -> Result<Signals> {
         let mut set = SigSet::all();
         // A stop of this process is its own affair, faults cannot wait, and the end of the container
         // is told by its pidfd.
@@ -51,6 +60,7 @@ impl Signals {
         ] {
             set.remove(signal);
         }
+        set.extend(&more);
         let mut before = SigSet::empty();
         io(sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before)))?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;

@@ -60,7 +60,7 @@ pub fn witnessed(
         }
         Fork::Parent(Pid(runtime)) => {
             drop(theirs);
-            let signals = Signals::block()?;
+            let signals = Signals::block_with_children()?;
             begin(runtime).map_err(|errno| not_allowed(runtime, errno))?;
             plumbing::send(&ours, b"go", None).map_err(std::io::Error::from)?;
             let mut follow = Follow::new(runtime, &ours, observer);
