@@ -35,9 +35,6 @@ pub struct Narration {
     /// Ask before each step
     #[arg(long, conflicts_with = "plan")]
     pub step: bool,
-    /// Watch the run with ptrace(2), and mark each call: seen by the kernel, or not
-    #[arg(long, conflicts_with_all = ["plan", "step"])]
-    pub verify: bool,
     /// When to use colours (NO_COLOR and CLICOLOR_FORCE are heeded)
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
     pub color: When,
@@ -96,11 +93,16 @@ impl Narration {
 const UNTRUE: i32 = 125;
 
 impl Narration {
-    /// Has something done under the eyes that the switches ask for; with --verify in a process of
-    /// its own, under watch.
-    pub fn watched(&self, usually: Usually, run: impl FnOnce(Watch) -> Result<i32>) -> Result<i32> {
+    /// Has something done under the eyes that the switches ask for; if it is to be verified, in a
+    /// process of its own, under watch.
+    pub fn watched(
+        &self,
+        usually: Usually,
+        verify: bool,
+        run: impl FnOnce(Watch) -> Result<i32>,
+    ) -> Result<i32> {
         let observers = self.observers(usually)?;
-        if !self.verify {
+        if !verify {
             let prompt = self.prompt(&observers)?;
             let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);
             return run(Watch { observer: observers.any(), stepper });

@@ -176,12 +176,11 @@ impl Account {
     /// An announced call that failed gets its answer with the failure of its step.
     fn failure(&self) -> Option<(String, String)> {
         self.held.iter().find_map(|event| match event {
-            Event::Failed { error, .. } => match &error.kind {
-                Kind::Refused { name, errno, .. } => {
-                    let errno = nix::errno::Errno::from_raw(*errno);
+            Event::Failed { error, .. } => match (&error.kind, error.errno()) {
+                (Kind::Refused { name, .. }, Some(errno)) => {
                     Some((name.clone(), crate::event::errno_name(errno)))
                 }
-                Kind::Yours(_) => Some((String::new(), String::new())),
+                _ => Some((String::new(), String::new())),
             },
             _ => None,
         })

@@ -37,6 +37,9 @@ pub struct Run {
     /// Keep the container's state after it has ended
     #[arg(long)]
     pub keep: bool,
+    /// Watch the run with ptrace(2), and mark each call: seen by the kernel, or not
+    #[arg(long, conflicts_with_all = ["plan", "step"])]
+    pub verify: bool,
     #[command(flatten)]
     pub narration: Narration,
     #[command(flatten)]
@@ -54,7 +57,7 @@ impl Run {
         let plan = plan(&bundle, &options, &facts)?;
         let dir = options.state_root.join(&options.id);
         let how = Whole { detach: self.detach, keep: self.keep };
-        self.narration.watched(Usually::Folded, |watch| match self.narration.plan {
+        self.narration.watched(Usually::Folded, self.verify, |watch| match self.narration.plan {
             true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),
             false => run(&plan, &dir, &how, watch),
         })
