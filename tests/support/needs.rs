@@ -59,7 +59,11 @@ impl Need {
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::IdRanges => id_ranges(),
             Need::Floor => floor().is_some(),
-            Need::Cargo => Path::new(env!("CARGO")).exists() && Path::new("Cargo.toml").exists(),
+            Need::Cargo => {
+                let can_build = || Path::new(env!("CARGO")).exists();
+                let brought = std::env::var_os("LEARNC_LIAR").is_some();
+                brought || can_build() && Path::new("Cargo.toml").exists()
+            }
         }
     }
 
