@@ -11,8 +11,9 @@ mod support;
 use support::bundle::{liar, ran};
 use support::*;
 
-const WATCHED: &[Need] = &[Need::Containers, Need::Busybox, Need::Ptrace];
-const LIAR: &[Need] = &[Need::Containers, Need::Busybox, Need::Ptrace, Need::Cargo];
+const WATCHED: &[Need] = &[Need::Containers, Need::Busybox, Need::Ptrace, Need::SyscallInfo];
+const LIAR: &[Need] =
+    &[Need::Containers, Need::Busybox, Need::Ptrace, Need::SyscallInfo, Need::Cargo];
 
 /// The status of a run that went well and was not what it was told to be.
 const UNTRUE: i32 = 125;
@@ -138,7 +139,7 @@ fn main() {
         test("a failing run is all seen", WATCHED, a_failing_run_is_all_seen),
         test(
             "a block device is named as one",
-            &[Need::Root, Need::Busybox, Need::Ptrace],
+            &[Need::Root, Need::Busybox, Need::Ptrace, Need::SyscallInfo],
             a_block_device_is_named_as_one,
         ),
         test("a run of its own making is all seen", WATCHED, a_run_of_its_own_making_is_all_seen),

@@ -26,6 +26,10 @@ pub enum Need {
     CgroupV2,
     /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
     Limits,
+    /// What `--verify` reads: PTRACE_GET_SYSCALL_INFO, which user-mode-linux has not.
+    SyscallInfo,
+    /// A user namespace that does not need newuidmap, which has no privilege under a tracer.
+    OwnIdMap,
     /// newuidmap, newgidmap and ranges for this user.
     IdRanges,
     /// The example `floor`, which `cargo test` builds beside the tests.
@@ -57,6 +61,8 @@ impl Need {
             Need::Runc => in_path("runc"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
+            Need::SyscallInfo => syscall_info(),
+            Need::OwnIdMap => !id_ranges(),
             Need::IdRanges => id_ranges(),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
@@ -80,6 +86,8 @@ impl Need {
             Need::Runc => "no runc",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
+            Need::SyscallInfo => "this kernel has no PTRACE_GET_SYSCALL_INFO",
+            Need::OwnIdMap => "a tracer takes newuidmap's privilege away",
             Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
@@ -145,12 +153,29 @@ fn ptrace() -> bool {
     })
 }
 
+/// Tried on a process of one's own that waits.
+fn syscall_info() -> bool {
+    use nix::sys::{ptrace, wait};
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| {
+        let Ok(mut cat) = Command::new("cat").stdin(Stdio::piped()).spawn() else { return false };
+        let pid = nix::unistd::Pid::from_raw(cat.id() as i32);
+        let stopped = ptrace::seize(pid, ptrace::Options::empty())
+            .and_then(|()| ptrace::interrupt(pid))
+            .and_then(|()| wait::waitpid(pid, None));
+        let works = stopped.and_then(|_| ptrace::syscall_info(pid)).is_ok();
+        let _ = cat.kill();
+        let _ = cat.wait();
+        works
+    })
+}
+
 fn id_ranges() -> bool {
-    let uid = nix::unistd::geteuid();
-    let Ok(Some(user)) = nix::unistd::User::from_uid(uid) else { return false };
+    // Read as learnc reads it: the C library's way would load modules, which a static program cannot.
+    let Some(name) = learnc::facts::login_name() else { return false };
     let has = |file: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.lines().any(|line| line.split(':').next() == Some(&user.name))
+        text.lines().any(|line| line.split(':').next() == Some(&name))
     };
     !is_root() && in_path("newuidmap") && has("/etc/subuid") && has("/etc/subgid")
 }

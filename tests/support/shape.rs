@@ -39,8 +39,11 @@ const AGAIN: &[(&str, &str)] = &[
     ("recvfrom", "recvmsg"),
 ];
 
+/// The time is asked without a call, but where the kernel maps no page for it.
 fn counts(seen: &Seen) -> bool {
-    !MEMORY.contains(&&*seen.name) && !WAITING.contains(&&*seen.name)
+    seen.name != "clock_gettime"
+        && !MEMORY.contains(&&*seen.name)
+        && !WAITING.contains(&&*seen.name)
 }
 
 /// What the call asks; None if it does not count.
@@ -90,6 +93,7 @@ fn plain(text: &str, names: &BTreeMap<String, String>) -> String {
         match token {
             _ if number && after.starts_with('<') => {}
             _ if number && out.ends_with("/proc/self/fd/") => out.push('N'),
+            _ if number && out.ends_with("cgroup=") => {}
             _ if number && (out.ends_with("UNIX:[") || out.ends_with("->")) => {}
             _ if token.starts_with("0x") && token.len() > 7 => out.push('@'),
             _ => out.push_str(names.get(token).map_or(token, String::as_str)),
