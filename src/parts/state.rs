@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
-use crate::lifecycle::journal::Journal;
+use crate::lifecycle::journal::{Journal, remove_state};
 use crate::sys::{At, Kernel, Mkdirat, Pid, Renameat, write_new_file};
 
 /// What one step does.
@@ -39,7 +39,11 @@ pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
         Some(Errno::EEXIST) => taken(dir),
         _ => e,
     })?;
-    if k.pretends() { Ok(Journal::pretended()) } else { Journal::create(dir) }
+    if k.pretends() {
+        return Ok(Journal::pretended());
+    }
+    // Without a journal nobody knows that the folder is ours to undo.
+    Journal::create(dir).inspect_err(|_| drop(remove_state(k, dir)))
 }
 
 /// Whoever owns the folder decides what `delete` removes and kills: it must not be a stranger, who

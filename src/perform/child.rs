@@ -58,7 +58,8 @@ fn second_half(plan: &Plan, listener: &Fd, held: &mut Held, names: &Kernel) -> i
 
 /// Obeys until the other side is gone or a step fails.
 fn converse(plan: &Plan, held: &mut Held, names: &Kernel) -> Result<End> {
-    let mut at = plan.start;
+    // Whoever leaves without a word leaves us before the first step, and not before `start`.
+    let mut at = 0;
     loop {
         let Some(talk) = held.talk.clone() else { return Ok(End::Left(at)) };
         let Some((Message::Go { from, to, told, pid }, _)) = talk.hear()? else {

@@ -176,10 +176,7 @@ impl Runner<'_, '_> {
     /// What the runtime does to a container that has died meanwhile fails in odd ways: /proc/PID is
     /// not the user's any more. The death is the cause.
     fn or_died(&self, error: Error) -> Error {
-        match look::is_ending(self.held.pid.0) {
-            true => died(self.held.pid, self.plan.cgroups()),
-            false => error,
-        }
+        or_died(error, self.held.pid, self.plan.cgroups())
     }
 
     /// The clone: from here on there are two.
@@ -211,7 +208,7 @@ impl Runner<'_, '_> {
             return Err((from, Error::yours("the plan needs a container before there is one")));
         };
         let gone = || died(self.held.pid, self.plan.cgroups());
-        say_go(&talk, from, to, self.watch, self.held.pid).map_err(|_| (from, gone()))?;
+        say_go(&talk, from, to, self.watch, self.held.pid).map_err(|e| (from, self.or_died(e)))?;
         let mut last = from;
         loop {
             match talk.hear().map_err(|e| (last, e))? {
@@ -234,6 +231,15 @@ impl Runner<'_, '_> {
 
 fn say_go(talk: &Talk, from: usize, to: usize, watch: Watch, pid: Pid) -> Result<()> {
     talk.say(&Message::Go { from, to, told: watch.observer.is_some(), pid: pid.0 })
+}
+
+/// What fails because the container is gone fails for that reason. One that lives still waits for its
+/// orders: nobody may wait for its end.
+fn or_died(error: Error, pid: Pid, cgroups: &[PathBuf]) -> Error {
+    match look::is_ending(pid.0) {
+        true => died(pid, cgroups),
+        false => error,
+    }
 }
 
 /// The container is gone without a word: what the kernel can say about that.
@@ -291,12 +297,12 @@ impl Created<'_> {
             let stop = self.watch.stepper.is_some() && from < self.plan.silent;
             let to = if stop { from + 1 } else { end };
             say_go(talk, from, to, self.watch, self.pid)
-                .map_err(|_| (from, died(self.pid, self.plan.cgroups())))?;
+                .map_err(|e| (from, or_died(e, self.pid, self.plan.cgroups())))?;
             match listen_to_start(talk, self.watch).map_err(|e| (from, e))? {
                 Some(next) if stop => from = next,
                 Some(next) => {
                     go_silently(talk, next, self.watch, self.pid)
-                        .map_err(|_| (next, died(self.pid, self.plan.cgroups())))?;
+                        .map_err(|e| (next, or_died(e, self.pid, self.plan.cgroups())))?;
                     break;
                 }
                 None => break,
@@ -386,9 +392,10 @@ impl Started {
 pub fn delete(dir: &Path, watch: Watch) -> Result<()> {
     let k = watch.kernel();
     let journal = match Journal::open(dir) {
-        Ok(journal) => journal,
         // Killed between making the folder and the journal: there is nothing else.
-        Err(_) => Journal::pretended(),
+        Err(_) if !dir.join(Journal::FILE).exists() => Journal::pretended(),
+        // A journal that is there and cannot be read is all that knows what to undo.
+        other => other?,
     };
     match unmake(&k, dir, &journal, watch) {
         true => Ok(()),

@@ -33,8 +33,15 @@ pub fn run(plan: &Plan, dir: &Path, how: &Whole, watch: Watch) -> Result<i32> {
     let Some(signals) = signals else { return Ok(0) };
     let k = watch.kernel();
     k.enter(0, "signal");
-    attend(&k, started.pid, started.terminal.as_ref(), &signals)?;
-    let status = plumbing::reap(started.pid.0)?;
+    let attended = attend(&k, started.pid, started.terminal.as_ref(), &signals);
+    let status = match attended.and_then(|()| plumbing::reap(started.pid.0)) {
+        Ok(status) => status,
+        Err(error) => {
+            // A container that nobody can attend is ended: nobody asked for one without its runtime.
+            let _ = started.unmake(watch);
+            return Err(error);
+        }
+    };
     watch.tell(|| Event::Ended { pid: started.pid.0, status });
     if !how.keep {
         started.unmake(watch)?;

@@ -22,6 +22,9 @@
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
 pub mod bundle;
+pub mod faults;
+pub mod host;
+pub mod life;
 pub mod needs;
 pub mod said;
 pub mod shape;

@@ -21,6 +21,10 @@ pub enum Need {
     Strace,
     /// The right to trace one's own children.
     Ptrace,
+    /// The right to trace other processes of this user.
+    Attach,
+    /// Time for hundreds of lives: LEARNC_TESTS_EVERY is not 0.
+    Patience,
     Runc,
     /// A pure cgroup v2 tree in which this user may make cgroups.
     CgroupV2,
@@ -58,6 +62,11 @@ impl Need {
             Need::Busybox => busybox().is_some(),
             Need::Strace => in_path("strace"),
             Need::Ptrace => ptrace(),
+            Need::Patience => !std::env::var("LEARNC_TESTS_EVERY").is_ok_and(|n| n == "0"),
+            Need::Attach => {
+                let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope");
+                is_root() || scope.map_or(true, |scope| scope.trim() == "0")
+            }
             Need::Runc => in_path("runc"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
@@ -82,6 +91,8 @@ impl Need {
             Need::Strangers => "needs root, setpriv, and user namespaces for everybody",
             Need::Busybox => "no static busybox (busybox-static)",
             Need::Strace => "no strace",
+            Need::Patience => "too slow here (LEARNC_TESTS_EVERY=0)",
+            Need::Attach => "ptrace is allowed to parents only (kernel.yama.ptrace_scope)",
             Need::Ptrace => "ptrace is not allowed",
             Need::Runc => "no runc",
             Need::CgroupV2 => "no writable pure cgroup v2",
