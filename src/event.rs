@@ -72,6 +72,9 @@ pub struct StepInfo {
     /// What this one is about when there are several of a kind: a mount's destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// An earlier stage of the course has told this very step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub known: bool,
     /// Shell commands (util-linux and the like) that do the same by hand; empty where none can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_hand: Vec<String>,

@@ -161,6 +161,7 @@ fn every_event() -> Vec<Event> {
         asked,
         lane: Lane::Runtime,
         subject: Some(text()),
+        known: true,
         by_hand: vec![text()],
     };
     let steps = [Asked::Config, Asked::Default, Asked::Needed].map(|asked| step(asked(text())));

@@ -54,18 +54,12 @@ pub fn own(args: &[String], terminal: bool, root: bool) -> Value {
     let mut config = config();
     config["hostname"] = json!("box");
     config["root"]["readonly"] = json!(false);
-    let process = &mut config["process"];
-    process["args"] = json!(args);
-    process["terminal"] = json!(terminal);
-    let term = std::env::var("TERM").unwrap_or_else(|_| "dumb".into());
-    process["env"] = json!([
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        format!("TERM={term}"),
-        "HOME=/root",
-        "PS1=box:$PWD # ",
-    ]);
-    if let Some(linux) = config["linux"].as_object_mut().filter(|_| !root) {
-        linux.remove("resources");
+    set_program(&mut config, args, terminal);
+    if let Some(env) = config["process"]["env"].as_array_mut() {
+        env.extend([json!("HOME=/root"), json!("PS1=box:$PWD # ")]);
+    }
+    if !root {
+        without_device_rules(&mut config["linux"]);
     }
     config
 }
@@ -73,16 +67,20 @@ pub fn own(args: &[String], terminal: bool, root: bool) -> Value {
 /// For a runtime that is started by an unprivileged user: a user namespace, and nothing that
 /// would take real root. `uid` and `gid` are the user's own.
 pub fn rootless(uid: u32, gid: u32) -> Value {
-    let mut config = config();
+    for_user(config(), uid, gid)
+}
+
+/// The same container for a user without root: id 0 in it is this user, and what only real root can
+/// give is left out.
+pub fn for_user(mut config: Value, uid: u32, gid: u32) -> Value {
     let linux = &mut config["linux"];
     linux["uidMappings"] = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
     linux["gidMappings"] = json!([{"containerID": 0, "hostID": gid, "size": 1}]);
-    if let Some(list) = linux["namespaces"].as_array_mut() {
-        list.push(json!({"type": "user"}));
+    let user = json!({"type": "user"});
+    if let Some(list) = linux["namespaces"].as_array_mut().filter(|list| !list.contains(&user)) {
+        list.push(user);
     }
-    if let Some(linux) = linux.as_object_mut() {
-        linux.remove("resources");
-    }
+    without_device_rules(linux);
     if let Some(mounts) = config["mounts"].as_array_mut() {
         for mount in mounts {
             if let Some(options) = mount["options"].as_array_mut() {
@@ -91,6 +89,31 @@ pub fn rootless(uid: u32, gid: u32) -> Value {
         }
     }
     config
+}
+
+fn without_device_rules(linux: &mut Value) {
+    let Some(linux) = linux.as_object_mut() else { return };
+    if let Some(resources) = linux.get_mut("resources").and_then(Value::as_object_mut) {
+        resources.remove("devices");
+        if resources.is_empty() {
+            linux.remove("resources");
+        }
+    }
+}
+
+/// The program of a config that is not in a file: what it runs, on a terminal or not, in the terminal's
+/// own kind.
+pub fn set_program(config: &mut Value, args: &[String], terminal: bool) {
+    let Some(process) = config.get_mut("process") else { return };
+    if !args.is_empty() {
+        process["args"] = json!(args);
+    }
+    process["terminal"] = json!(terminal);
+    let term = std::env::var("TERM").unwrap_or_else(|_| "dumb".into());
+    if let Some(env) = process["env"].as_array_mut() {
+        env.retain(|line| !line.as_str().is_some_and(|line| line.starts_with("TERM=")));
+        env.push(json!(format!("TERM={term}")));
+    }
 }
 
 fn mounts() -> Value {

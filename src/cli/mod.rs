@@ -38,6 +38,8 @@ pub struct Cli {
 pub enum Verb {
     /// Run a container: the default one, or that of a bundle
     Run(commands::run::Run),
+    /// Learn how a container is made, stage by stage
+    Stage(commands::stage::Stage),
     /// Create a container: everything but starting its program
     Create(commands::create::Create),
     /// Start the program of a created container
@@ -64,6 +66,7 @@ impl Verb {
     fn narration(&self) -> Option<&narration::Narration> {
         match self {
             Verb::Run(verb) => Some(&verb.narration),
+            Verb::Stage(verb) => Some(&verb.narration),
             Verb::Create(verb) => Some(&verb.narration),
             Verb::Start(verb) => Some(&verb.narration),
             Verb::Kill(verb) => Some(&verb.narration),
@@ -135,6 +138,7 @@ pub fn main() -> i32 {
     let context = Context { state_root: std::path::absolute(&root).unwrap_or(root) };
     let answer = match &cli.verb {
         Verb::Run(verb) => verb.perform(&context),
+        Verb::Stage(verb) => verb.perform(&context),
         Verb::Create(verb) => verb.perform(&context),
         Verb::Start(verb) => verb.perform(&context),
         Verb::State(verb) => verb.perform(&context),

@@ -7,7 +7,7 @@ use clap::Args;
 use super::Cli;
 use super::step::Prompt;
 use crate::error::{Error, Result};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 use crate::perform::parent::{Stepper, Watch};
 use crate::render::json::{Json, Target};
 use crate::render::terminal::look::{Look, When};
@@ -38,6 +38,21 @@ pub struct Narration {
     /// When to use colours (NO_COLOR and CLICOLOR_FORCE are heeded)
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
     pub color: When,
+}
+
+/// The switch of verbs that are done in one process from beginning to end.
+#[derive(Debug, Args, Clone)]
+pub struct Verify {
+    /// Watch the run with ptrace(2), and mark each call: seen by the kernel, or not
+    #[arg(long, conflicts_with_all = ["plan", "step"])]
+    pub verify: bool,
+}
+
+/// What stands around a telling.
+pub struct Frame {
+    pub before: Event,
+    /// Told only where all went well.
+    pub after: Event,
 }
 
 /// How much a verb says when nothing is asked for.
@@ -101,31 +116,44 @@ impl Narration {
         verify: bool,
         run: impl FnOnce(Watch) -> Result<i32>,
     ) -> Result<i32> {
+        self.framed(usually, verify, None, run)
+    }
+
+    /// The same, with something told before and after it.
+    pub fn framed(
+        &self,
+        usually: Usually,
+        verify: bool,
+        frame: Option<Frame>,
+        run: impl FnOnce(Watch) -> Result<i32>,
+    ) -> Result<i32> {
         let observers = self.observers(usually)?;
+        let (before, after) = frame.map(|frame| (frame.before, frame.after)).unzip();
+        before.iter().for_each(|event| observers.see(event));
+        let end = || after.iter().for_each(|event| observers.see(event));
         if !verify {
             let prompt = self.prompt(&observers)?;
             let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);
-            return run(Watch { observer: observers.any(), stepper });
+            return run(Watch { observer: observers.any(), stepper }).inspect(|_| end());
         }
         let under_watch = |wire: &dyn Observer| run(Watch { observer: Some(wire), stepper: None });
-        match trace::witnessed(&observers, under_watch)? {
-            Witness::Runtime(status) => Ok(status),
-            Witness::Tracer { status, tally } if tally.is_true() => Ok(status),
-            Witness::Tracer { tally, .. } => {
-                drop(observers);
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "learnc: not verified: {}",
-                    trace::sentence(&tally)
-                );
-                Ok(UNTRUE)
-            }
+        let (status, tally) = match trace::witnessed(&observers, under_watch)? {
+            Witness::Runtime(status) => return Ok(status),
+            Witness::Tracer { status, tally } => (status, tally),
+        };
+        end();
+        if tally.is_true() {
+            return Ok(status);
         }
+        drop(observers);
+        let text = format!("learnc: not verified: {}", trace::sentence(&tally));
+        let _ = writeln!(std::io::stderr(), "{text}");
+        Ok(UNTRUE)
     }
 }
 
 impl Observer for Observers {
-    fn see(&self, event: &crate::event::Event) {
+    fn see(&self, event: &Event) {
         self.list.iter().for_each(|observer| observer.see(event));
     }
 

@@ -57,8 +57,8 @@ pub struct Cgroups {
     pub trees: Vec<(String, String)>,
 }
 
-/// Plans the cgroup of a container.
-pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str) -> Result<Cgroups> {
+/// Plans the cgroup of a container. With `lenient`, a limit that cannot be had here is left out.
+pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str, lenient: bool) -> Result<Cgroups> {
     let resources = linux.and_then(|l| l.resources().clone()).unwrap_or_default();
     let mut resources = resources;
     let asked_rules = resources.devices().clone().filter(|rules| !rules.is_empty());
@@ -79,7 +79,11 @@ pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str) -> Result<Cgroups> {
     let mut plan = match place(&facts.cgroups, path.as_deref(), id, &needed)? {
         Place::None(why) => without(&settings, why)?,
         Place::V1(trees) => plan_v1(trees, settings, asked),
-        Place::V2(branch) => plan_v2(branch, settings, rules, asked)?,
+        Place::V2(branch) => {
+            let (settings, warnings) = to_be_had(settings, &branch, lenient)?;
+            let plan = plan_v2(branch, settings, rules, asked)?;
+            Cgroups { warnings, ..plan }
+        }
     };
     if ruleless {
         plan.warnings.push(RULELESS.into());
@@ -125,23 +129,36 @@ fn plan_v1(trees: Vec<Tree>, settings: Vec<Setting>, asked: Asked) -> Cgroups {
     plan
 }
 
+/// The settings whose controllers reach here. What is missing is an error, or with `lenient` said.
+fn to_be_had(
+    settings: Vec<Setting>,
+    branch: &Branch,
+    lenient: bool,
+) -> Result<(Vec<Setting>, Vec<String>)> {
+    let is_missing = |setting: &Setting| branch.missing.iter().any(|m| m == setting.controller);
+    let (missing, had): (Vec<_>, Vec<_>) = settings.into_iter().partition(is_missing);
+    match missing.first() {
+        Some(setting) if !lenient => {
+            let text = format!("the controller {} is not to be had", setting.controller);
+            Err(Error::yours(text)
+                .at(setting.field)
+                .because("cgroup.controllers of the cgroups above does not list it")
+                .try_this("remove the limit, or have the controller delegated"))
+        }
+        _ => {
+            let why = "the cgroups above do not hand its controller down";
+            let left_out = missing.iter().map(|s| format!("{} is left out: {why}.", s.field));
+            Ok((had, left_out.collect()))
+        }
+    }
+}
+
 fn plan_v2(
     branch: Branch,
     settings: Vec<Setting>,
     rules: Option<Vec<LinuxDeviceCgroup>>,
     asked: Asked,
 ) -> Result<Cgroups> {
-    if let Some(setting) =
-        settings.iter().find(|s| branch.missing.iter().any(|m| m == s.controller))
-    {
-        return Err(Error::yours(format!(
-            "the controller {} is not to be had",
-            setting.controller
-        ))
-        .at(setting.field)
-        .because("cgroup.controllers of the cgroups above does not list it")
-        .try_this("remove the limit, or have the controller delegated"));
-    }
     let mut plan = Cgroups { into: true, dirs: vec![branch.dir.clone()], ..Cgroups::default() };
     if let Some((from, to)) = branch.move_out {
         let handed = branch.enable.first().map_or("", |(_, words)| words).replace('+', "-");

@@ -13,8 +13,9 @@ use std::path::Path;
 
 use oci_spec::runtime::LinuxIdMapping;
 
-use super::step::Step;
+use super::step::{Step, config};
 use crate::error::{Error, Result};
+use crate::event::Asked;
 use crate::sys::{At, Kernel, Pid, Setgroups, Setresgid, Setresuid, write_file};
 
 /// One line of a map: `size` ids from `inside` on are those from `outside` on.
@@ -64,16 +65,18 @@ pub fn outside(map: &[Range], inside: u32) -> Option<u32> {
 }
 
 impl Maps {
-    /// The runtime's two steps and the container's one. `asked` says whose idea the namespace was.
-    pub fn steps(&self, asked: &crate::event::Asked) -> Vec<Step<IdMap>> {
+    /// The runtime's two steps and the container's one. `asked` says whose idea the namespace was; None
+    /// that the config has the maps.
+    pub fn steps(&self, asked: Option<&Asked>) -> Vec<Step<IdMap>> {
+        let asked = |field: &str| asked.cloned().unwrap_or_else(|| config(field));
         let helpers = self.helpers.clone().unzip();
         let uids = IdMap::Uids { map: self.uids.clone(), helper: helpers.0 };
         let gids = IdMap::Gids { map: self.gids.clone(), helper: helpers.1, deny: self.deny };
         let root = IdMap::BecomeRoot { groups: !self.deny };
         vec![
-            Step::runtime("uid_map", asked.clone(), uids),
-            Step::runtime("gid_map", asked.clone(), gids),
-            Step::container("become_root", asked.clone(), root),
+            Step::runtime("uid_map", asked("linux.uidMappings"), uids),
+            Step::runtime("gid_map", asked("linux.gidMappings"), gids),
+            Step::container("become_root", asked("linux.uidMappings"), root),
         ]
     }
 }

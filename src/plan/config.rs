@@ -38,7 +38,6 @@ pub(super) struct Config<'a> {
     pub(super) namespaces: Namespaces,
     /// A user namespace that the config did not ask for, since without root nothing else works.
     pub(super) adds_user: bool,
-    pub(super) user_asked: Asked,
     pub(super) maps: Option<Maps>,
     pub(super) rootfs: PathBuf,
     pub(super) terminal: bool,
@@ -74,10 +73,6 @@ impl<'a> Config<'a> {
         };
         let rootfs = bundle.path.join(path);
         let terminal = spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
-        let user_asked = match adds_user {
-            true => needed("a runtime without root"),
-            false => config("linux.uidMappings"),
-        };
         Ok(Config {
             bundle,
             spec,
@@ -85,7 +80,6 @@ impl<'a> Config<'a> {
             options,
             namespaces,
             adds_user,
-            user_asked,
             maps,
             rootfs,
             terminal,
@@ -116,7 +110,8 @@ impl<'a> Config<'a> {
     }
 
     pub(super) fn id_maps(&self) -> Steps<idmap::IdMap> {
-        self.maps.iter().flat_map(|maps| maps.steps(&self.user_asked)).collect()
+        let asked = self.adds_user.then(|| needed("a runtime without root"));
+        self.maps.iter().flat_map(|maps| maps.steps(asked.as_ref())).collect()
     }
 
     fn own_mounts(&self) -> bool {

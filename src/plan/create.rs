@@ -18,7 +18,7 @@ use crate::parts::terminal::Terminal;
 pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
     crate::lifecycle::check_id(&options.id)?;
     let c = Config::read(bundle, options, facts)?;
-    let groups = cgroups::plan(c.linux, facts, &options.id)?;
+    let groups = cgroups::plan(c.linux, facts, &options.id, options.limits_may_be_missing)?;
     let mut steps = Vec::new();
 
     // The state folder is the lock on the id, and holds the journal that the next steps write to.
@@ -76,5 +76,5 @@ pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
     steps.push(c.exec()?);
 
     let warnings = [&bundle.warnings[..], &groups.warnings, &c.warnings].concat();
-    Ok(Plan { id: options.id.clone(), steps, start, silent, warnings })
+    Ok(Plan { id: options.id.clone(), steps, start, silent, known: vec![], warnings })
 }

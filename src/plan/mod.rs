@@ -39,6 +39,9 @@ pub struct Options {
     pub preserve_fds: u32,
     /// How the root filesystem is made, when it is not the bundle's own.
     pub recipe: Option<Recipe>,
+    /// A limit that this machine cannot give is left out with a warning, and is no error: the config is
+    /// ours, and not the user's.
+    pub limits_may_be_missing: bool,
     /// Who asks, for the state's `owner`.
     pub owner: String,
 }
@@ -64,6 +67,8 @@ pub struct Plan {
     pub start: usize,
     /// From this step on nothing can be said any more: what follows is announced first.
     pub silent: usize,
+    /// Steps that a reader has been told before, by their index: see [`Plan::grows_from`].
+    pub known: Vec<usize>,
     /// Things worth saying that are no steps: unknown fields, what the machine cannot give.
     pub warnings: Vec<String>,
 }
@@ -72,12 +77,19 @@ impl Plan {
     /// A plan that ends with a root filesystem: a config without `process` starts none.
     fn without_a_process(options: &Options, steps: Vec<Step>, warnings: Vec<String>) -> Plan {
         let end = steps.len();
-        Plan { id: options.id.clone(), steps, start: end, silent: end, warnings }
+        Plan { id: options.id.clone(), steps, start: end, silent: end, known: vec![], warnings }
+    }
+
+    /// Steps that are in this other plan too, to the last argument, are known from there.
+    pub fn grows_from(&mut self, base: &Plan) {
+        let steps = self.steps.iter().enumerate();
+        self.known = steps.filter(|(_, s)| base.steps.contains(s)).map(|(i, _)| i).collect();
     }
 
     /// The infos of all steps, for observers.
     pub fn infos(&self) -> Vec<StepInfo> {
-        self.steps.iter().enumerate().map(|(i, step)| step.info(i)).collect()
+        let steps = self.steps.iter().enumerate();
+        steps.map(|(i, s)| StepInfo { known: self.known.contains(&i), ..s.info(i) }).collect()
     }
 
     /// The event that opens a telling.

@@ -53,6 +53,7 @@ pub fn options(
     };
     Ok(Options {
         recipe: None,
+        limits_may_be_missing: false,
         id: id.to_owned(),
         bundle: absolute(&bundle)?,
         state_root: context.state_root.clone(),

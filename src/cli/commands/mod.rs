@@ -8,5 +8,6 @@ pub mod kill;
 pub mod list;
 pub mod run;
 pub mod spec;
+pub mod stage;
 pub mod start;
 pub mod state;

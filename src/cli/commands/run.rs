@@ -8,7 +8,7 @@ use clap::Args;
 use super::create::options;
 use crate::bundle::{self, Bundle, defaults};
 use crate::cli::delegate::Delegate;
-use crate::cli::narration::{Narration, Usually};
+use crate::cli::narration::{Narration, Usually, Verify};
 use crate::cli::{BundleArgs, Context, SourceArgs};
 use crate::error::{Error, Result};
 use crate::facts::{self, Facts};
@@ -37,9 +37,8 @@ pub struct Run {
     /// Keep the container's state after it has ended
     #[arg(long)]
     pub keep: bool,
-    /// Watch the run with ptrace(2), and mark each call: seen by the kernel, or not
-    #[arg(long, conflicts_with_all = ["plan", "step"])]
-    pub verify: bool,
+    #[command(flatten)]
+    pub verify: Verify,
     #[command(flatten)]
     pub narration: Narration,
     #[command(flatten)]
@@ -57,9 +56,11 @@ impl Run {
         let plan = plan(&bundle, &options, &facts)?;
         let dir = options.state_root.join(&options.id);
         let how = Whole { detach: self.detach, keep: self.keep };
-        self.narration.watched(Usually::Folded, self.verify, |watch| match self.narration.plan {
-            true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),
-            false => run(&plan, &dir, &how, watch),
+        self.narration.watched(Usually::Folded, self.verify.verify, |watch| {
+            match self.narration.plan {
+                true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),
+                false => run(&plan, &dir, &how, watch),
+            }
         })
     }
 

@@ -144,6 +144,10 @@ impl Terminal {
         if self.manner == Manner::Folded && relayed {
             self.sum_up(story);
         }
+        if self.manner == Manner::Explained {
+            let lines = stage::invitation(&self.look, &story.try_this);
+            self.print(story, lines);
+        }
         story.running = true;
     }
 
@@ -259,8 +263,8 @@ impl Observer for Terminal {
             }
             Event::Stage(info) => {
                 self.finish(story);
-                *story = Story::default();
-                self.print(story, stage::header(&self.look, self.manner, info));
+                *story = Story { try_this: info.try_this.clone(), ..Story::default() };
+                self.print(story, stage::header(&self.look, info));
             }
             Event::StageOver { name, next } => {
                 self.sum_up(story);

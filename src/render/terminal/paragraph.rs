@@ -37,7 +37,14 @@ pub fn heading(look: &Look, manner: Manner, id: &str, steps: &[StepInfo]) -> Vec
 impl Paragraph {
     pub fn lines(&self, look: &Look, manner: Manner, story: &mut Story) -> Vec<String> {
         let info = self.index.and_then(|index| story.steps.get(index)).cloned();
+        let known = info.as_ref().is_some_and(|info| info.known) && !self.failed;
+        let after_a_line = std::mem::replace(&mut story.in_lines, known);
         match manner {
+            Manner::Explained if known => self.folded(look, info.as_ref(), story),
+            Manner::Explained if after_a_line => {
+                let lines = self.explained(look, info.as_ref(), story, true);
+                [vec![String::new()], lines].concat()
+            }
             Manner::Folded => self.folded(look, info.as_ref(), story),
             Manner::Explained => self.explained(look, info.as_ref(), story, true),
             Manner::Planned if look.wraps && look.columns() < 110 => {

@@ -1,14 +1,43 @@
-//! What stands above and below a stage's narration.
+//! What stands above and below a stage's narration, the list of all, and their configs.
 
-use super::Manner;
 use super::look::{Look, Role};
-
 use super::step::{beside, paragraph as prose};
-use super::text::width;
+use super::text::{padded, width};
 use crate::event::StageInfo;
+use crate::lesson::growth::Change;
+
+/// `4  pivot_root   A mount table of its own, …`
+pub fn list<'a>(look: &Look, stages: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    const NAME: usize = 13;
+    let mut lines = Vec::new();
+    for (i, (name, says)) in stages.enumerate() {
+        let head = format!("{:>2}  {}", i + 1, padded(name, NAME));
+        let room =
+            if look.wraps { look.edge().saturating_sub(width(&head) + 1) } else { usize::MAX };
+        for (n, line) in super::text::prose(says, room.max(20)).iter().enumerate() {
+            let head = if n == 0 { head.clone() } else { " ".repeat(width(&head)) };
+            lines.push(look.paint(Role::Title, &head) + &look.paint(Role::Voice, line));
+        }
+    }
+    let usage = "learnc stage NAME runs one, learnc stage all one after the other.";
+    lines.extend([String::new(), look.paint(Role::Frame, usage)]);
+    lines
+}
+
+/// A config's lines; in front of them a sign where something is new or gone.
+pub fn config(look: &Look, lines: &[(Change, String)]) -> Vec<String> {
+    let marked = lines.iter().any(|(change, _)| *change != Change::Kept);
+    let line = |(change, text): &(Change, String)| match change {
+        Change::Kept if !marked => text.clone(),
+        Change::Kept => look.paint(Role::Frame, &format!("  {text}")),
+        Change::Added => look.paint(Role::Title, &format!("+ {text}")),
+        Change::Removed => look.paint(Role::Trouble, &format!("- {text}")),
+    };
+    lines.iter().map(line).collect()
+}
 
 /// Number, name and sentence; what it builds on, what it adds, where it runs.
-pub fn header(look: &Look, manner: Manner, info: &StageInfo) -> Vec<String> {
+pub fn header(look: &Look, info: &StageInfo) -> Vec<String> {
     let name = format!("{}/{}  {}", info.number, info.of, info.name);
     let mut lines = vec![look.paint(Role::Title, &name)];
     lines.extend(prose(look, Role::Voice, &info.says, 0));
@@ -23,8 +52,18 @@ pub fn header(look: &Look, manner: Manner, info: &StageInfo) -> Vec<String> {
         true => lines.push(look.paint(Role::Frame, &one)),
         false => facts.iter().for_each(|fact| lines.extend(prose(look, Role::Frame, fact, 0))),
     }
-    if manner == Manner::Explained {
-        lines.extend(info.try_this.iter().flat_map(|text| beside(look, "try", text)));
+    lines.push(String::new());
+    lines
+}
+
+/// Above the prompt of a stage's shell: how to leave it, and what to try.
+pub fn invitation(look: &Look, try_this: &[String]) -> Vec<String> {
+    if try_this.is_empty() {
+        return vec![];
+    }
+    let mut lines = prose(look, Role::Title, "You are in it now. `exit` ends the stage.", 0);
+    for (i, text) in try_this.iter().enumerate() {
+        lines.extend(beside(look, if i == 0 { "try" } else { "" }, text));
     }
     lines.push(String::new());
     lines

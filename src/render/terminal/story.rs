@@ -10,9 +10,13 @@ use crate::event::StepInfo;
 #[derive(Default)]
 pub struct Story {
     pub steps: Vec<StepInfo>,
+    /// What a stage invites to, once its shell is there.
+    pub try_this: Vec<String>,
     /// The step that is under way.
     pub now: Option<Paragraph>,
     pub lanes: Lanes,
+    /// The last step was told in one line, being known.
+    pub in_lines: bool,
     /// What has been explained, and need not be again.
     pub explained: HashSet<String>,
     pub count: Count,

@@ -1,0 +1,186 @@
+//! `learnc stage`: a part of the road to a container, alone, and explained.
+//!
+//! A stage is a config.json with most of it missing. Here its config is made fit for whoever runs it
+//! and for the terminal; from there on it is a run like any other.
+
+use std::io::Write;
+
+use clap::Args;
+
+use crate::bundle::{self, Bundle, defaults};
+use crate::cli::delegate::Delegate;
+use crate::cli::narration::{Frame, Narration, Usually, Verify};
+use crate::cli::{Context, SourceArgs};
+use crate::error::{Error, Result};
+use crate::event::{Event, StageInfo};
+use crate::facts::{self, Facts};
+use crate::lesson::stage::{self, Runner, Stage as Lesson};
+use crate::lifecycle;
+use crate::perform::parent::Watch;
+use crate::perform::pretend;
+use crate::perform::whole::{Whole, run};
+use crate::plan::{Options, Plan, Terminals, plan};
+use crate::render::terminal::look::{Look, When};
+use crate::render::terminal::stage as page;
+use crate::rootfs::recipe::recipe;
+use crate::sys::look;
+
+#[derive(Debug, Args)]
+pub struct Stage {
+    /// Its name, or `all` for one after the other; without one they are listed
+    pub name: Option<String>,
+    /// The program and its arguments, instead of a shell
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// Show its config.json: what it adds to the stage before, or the full text
+    #[arg(long, value_name = "PART", value_enum, num_args = 0..=1, require_equals = true,
+          default_missing_value = "added", conflicts_with_all = ["plan", "step", "verify"])]
+    pub config: Option<Part>,
+    #[command(flatten)]
+    pub source: SourceArgs,
+    #[command(flatten)]
+    pub verify: Verify,
+    #[command(flatten)]
+    pub narration: Narration,
+    #[command(flatten)]
+    pub delegate: Delegate,
+}
+
+/// How much of a stage's config is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    Added,
+    Full,
+}
+
+impl Stage {
+    pub fn perform(&self, context: &Context) -> Result<i32> {
+        match self.name.as_deref() {
+            None if self.config.is_some() || !self.command.is_empty() => {
+                let names: Vec<&str> = stage::all().iter().map(|stage| &*stage.name).collect();
+                Err(Error::yours("which stage?").try_this(format!("one of {}", names.join(", "))))
+            }
+            None => Ok(list(self.narration.color)),
+            Some("all") => self.each(context),
+            Some(name) => self.one(stage::find(name)?, context),
+        }
+    }
+
+    /// One after the other; the first exit status that is not 0 is that of all.
+    fn each(&self, context: &Context) -> Result<i32> {
+        stage::all().iter().try_fold(0, |status, stage| {
+            let next = self.one(stage, context)?;
+            Ok(if status == 0 { next } else { status })
+        })
+    }
+
+    fn one(&self, stage: &'static Lesson, context: &Context) -> Result<i32> {
+        let facts = facts::read();
+        let by = Runner { root: facts.is_root(), uid: facts.uid, gid: facts.gid };
+        if let Some(part) = self.config {
+            return Ok(show_config(stage, by, part, self.narration.color));
+        }
+        if stage.limits() || self.delegate.delegate {
+            self.delegate.ensure(&facts, &self.narration)?;
+        }
+        let options = self.options(stage, context)?;
+        let bundle = self.bundle(stage, by, &options)?;
+        let mut plan = plan(&bundle, &options, &facts)?;
+        if let Some(base) = self.base_plan(stage, by, &options, &facts) {
+            plan.grows_from(&base);
+        }
+        let frame = Frame {
+            before: Event::Stage(self.info(stage, &facts)),
+            after: Event::StageOver {
+                name: stage.name.clone(),
+                next: stage.next().map(|next| next.name.clone()),
+            },
+        };
+        let dir = options.state_root.join(&options.id);
+        self.narration.framed(Usually::Explained, self.verify.verify, Some(frame), |watch| {
+            self.go(stage, &plan, &dir, watch)
+        })
+    }
+
+    /// What to try is for a shell on a terminal.
+    fn info(&self, stage: &Lesson, facts: &Facts) -> StageInfo {
+        let invites = self.command.is_empty() && look::is_terminal(0) && !self.narration.plan;
+        let info = stage.info(here(facts));
+        StageInfo { try_this: if invites { info.try_this } else { vec![] }, ..info }
+    }
+
+    fn go(&self, stage: &Lesson, plan: &Plan, dir: &std::path::Path, watch: Watch) -> Result<i32> {
+        if self.narration.plan {
+            return watch.observer.map_or(Ok(0), |o| pretend(plan, o).map(|()| 0));
+        }
+        let _ = stage;
+        run(plan, dir, &Whole::default(), watch)
+    }
+
+    /// A root filesystem and an id of its own.
+    fn options(&self, stage: &Lesson, context: &Context) -> Result<Options> {
+        let id = lifecycle::free_id(&context.state_root, &stage.name);
+        Ok(Options {
+            recipe: Some(recipe(&self.source.read()?)?),
+            state_root: context.state_root.clone(),
+            bundle: lifecycle::folder_of_run(&id),
+            terminal: Terminals::Relay,
+            owner: facts::login_name().unwrap_or_default(),
+            limits_may_be_missing: true,
+            id,
+            ..Options::default()
+        })
+    }
+
+    /// The stage's config for this user and this terminal.
+    fn bundle(&self, stage: &Lesson, by: Runner, options: &Options) -> Result<Bundle> {
+        let mut config = stage.config(by);
+        let terminal = look::is_terminal(0) && look::is_terminal(1);
+        defaults::set_program(&mut config, &self.command, terminal);
+        bundle::from_value(config, options.bundle.clone())
+    }
+
+    /// What the stage before would do here: its steps need no explanation any more, unless somebody
+    /// wants it all.
+    fn base_plan(
+        &self,
+        stage: &Lesson,
+        by: Runner,
+        options: &Options,
+        facts: &Facts,
+    ) -> Option<Plan> {
+        if self.narration.explain || self.narration.verbose {
+            return None;
+        }
+        let bundle = self.bundle(stage.base()?, by, options).ok()?;
+        plan(&bundle, options, facts).ok()
+    }
+}
+
+/// Where it is run, as far as it makes a difference: `root, cgroup hybrid`.
+fn here(facts: &Facts) -> String {
+    let who = match facts.is_root() {
+        true => "root".to_owned(),
+        false => format!("without root (uid {})", facts.uid),
+    };
+    format!("{who}, cgroup {}", facts.cgroups.layout())
+}
+
+fn list(color: When) -> i32 {
+    let look = Look::of(1, color, false);
+    let lines = page::list(&look, stage::all().iter().map(|s| (&*s.name, &*s.head.says)));
+    print(&lines);
+    0
+}
+
+fn show_config(stage: &Lesson, by: Runner, part: Part, color: When) -> i32 {
+    let look = Look::of(1, color, false);
+    let base = stage.base().map(|base| base.config(by)).filter(|_| part == Part::Added);
+    print(&page::config(&look, &crate::lesson::growth::lines(base.as_ref(), &stage.config(by))));
+    0
+}
+
+/// On stdout, since it is what was asked for. A reader that went away has seen enough.
+fn print(lines: &[String]) {
+    let _ = writeln!(std::io::stdout(), "{}", lines.join("\n"));
+}
