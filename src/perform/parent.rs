@@ -196,7 +196,9 @@ impl Runner<'_, '_> {
                 self.held.pid = pid;
                 self.held.talk = Some(Rc::new(Talk::new(ours)));
                 let start_time = look::start_time(pid.0).unwrap_or(0);
-                self.held.journal.will(Undo::Kill { pid: pid.0, start_time })
+                self.held.journal.will(Undo::Kill { pid: pid.0, start_time })?;
+                let root = self.plan.loose_root().map(|root| Undo::KillInRoot(root.to_owned()));
+                root.map_or(Ok(()), |undo| self.held.journal.will(undo))
             }
         }
     }

@@ -12,10 +12,14 @@ pub mod create;
 mod ids;
 pub mod step;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use nix::sched::CloneFlags;
 
 use crate::event::{Event, FORMAT, Lane, StepInfo};
+use crate::parts::namespaces::Namespace;
 use crate::parts::state::State;
+use crate::parts::tree::{Tree, What};
 use crate::rootfs::Recipe;
 pub use create::plan;
 pub use step::{Act, Step};
@@ -39,6 +43,8 @@ pub struct Options {
     pub preserve_fds: u32,
     /// How the root filesystem is made, when it is not the bundle's own.
     pub recipe: Option<Recipe>,
+    /// No cgroup unless the config asks for one: by its path, by limits, or by a cgroup namespace.
+    pub no_cgroup_unasked: bool,
     /// A limit that this machine cannot give is left out with a warning, and is no error: the config is
     /// ours, and not the user's.
     pub limits_may_be_missing: bool,
@@ -104,6 +110,24 @@ impl Plan {
             _ => None,
         });
         created.unwrap_or_default()
+    }
+
+    /// The root of learnc's own making whose processes nothing holds together but that root: where there
+    /// is neither a new pid namespace, which ends with its first process, nor a cgroup.
+    pub fn loose_root(&self) -> Option<&Path> {
+        let contained = self.steps.iter().any(|step| match &step.act {
+            Act::Namespace(Namespace::Clone { flags, .. }) => {
+                flags.contains(CloneFlags::CLONE_NEWPID)
+            }
+            _ => false,
+        });
+        if contained || !self.cgroups().is_empty() {
+            return None;
+        }
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::Tree(Tree { root, what: What::Place }) => Some(root.as_path()),
+            _ => None,
+        })
     }
 
     /// Index of the first step at or after `from` that the other side performs.

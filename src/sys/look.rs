@@ -226,6 +226,14 @@ pub fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
 }
 
+/// The living processes for which `/` is this directory.
+pub fn processes_with_root(root: &Path) -> Vec<i32> {
+    let Some(wanted) = identity(root) else { return vec![] };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| identity(format!("/proc/{pid}/root")) == Some(wanted)).collect()
+}
+
 /// Flag PF_FORKNOEXEC of `/proc/PID/stat`: forked and not yet exec'd. Readable in a zombie too.
 /// None when there is no such process. See proc_pid_stat(5), field 9.
 pub fn has_not_execed(pid: i32) -> Option<bool> {

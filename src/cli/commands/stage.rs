@@ -32,6 +32,9 @@ pub struct Stage {
     /// The program and its arguments, instead of a shell
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
+    /// The container's id [default: the stage's name and a number]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     /// Show its config.json: what it adds to the stage before, or the full text
     #[arg(long, value_name = "PART", value_enum, num_args = 0..=1, require_equals = true,
           default_missing_value = "added", conflicts_with_all = ["plan", "step", "verify"])]
@@ -119,13 +122,15 @@ impl Stage {
 
     /// A root filesystem and an id of its own.
     fn options(&self, stage: &Lesson, context: &Context) -> Result<Options> {
-        let id = lifecycle::free_id(&context.state_root, &stage.name);
+        let free = || lifecycle::free_id(&context.state_root, &stage.name);
+        let id = self.id.clone().unwrap_or_else(free);
         Ok(Options {
             recipe: Some(recipe(&self.source.read()?)?),
             state_root: context.state_root.clone(),
             bundle: lifecycle::folder_of_run(&id),
             terminal: Terminals::Relay,
             owner: facts::login_name().unwrap_or_default(),
+            no_cgroup_unasked: true,
             limits_may_be_missing: true,
             id,
             ..Options::default()
