@@ -12,9 +12,10 @@ pub mod create;
 mod ids;
 pub mod step;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::event::{Event, FORMAT, Lane, StepInfo};
+use crate::parts::cgroups::Cgroup;
 use crate::parts::state::State;
 use crate::rootfs::Recipe;
 pub use create::plan;
@@ -92,6 +93,29 @@ impl Plan {
             _ => None,
         });
         created.unwrap_or_default()
+    }
+
+    /// The files that limits are written to, by name: `memory.max`. Rules over devices are no amounts.
+    pub fn limits(&self) -> Vec<String> {
+        let written = self.steps.iter().filter_map(|step| match &step.act {
+            Act::Cgroup(Cgroup::Limit { writes }) => Some(writes),
+            _ => None,
+        });
+        let names = written.flatten().filter_map(|(path, _)| path.file_name()?.to_str());
+        names.filter(|name| !name.starts_with("devices.")).map(str::to_owned).collect()
+    }
+
+    /// The root filesystem that the run makes for itself, in a folder of its own.
+    pub fn own_root(&self) -> Option<&Path> {
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::Tree(tree) => Some(tree.root.as_path()),
+            _ => None,
+        })
+    }
+
+    /// Whether it ends with a root filesystem, in which nothing is started.
+    pub fn has_no_process(&self) -> bool {
+        self.start == self.steps.len()
     }
 
     /// Index of the first step at or after `from` that the other side performs.
