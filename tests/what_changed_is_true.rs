@@ -21,14 +21,14 @@ const LIMITS: &[Need] = &[Need::Containers, Need::Busybox, Need::Limits];
 const AS_ROOT: &[Need] = &[Need::Root, Need::Containers, Need::Busybox];
 
 fn the_default_config() {
-    let (rows, _) = living(bundle(), &[], &[]).is_told_truly(&[]);
+    let (rows, _) = living(bundle(), &[], &[]).told_truly(&[]);
     let new = rows.iter().filter(|row| row["verdict"] == "new").count();
     assert!(new >= 6, "{rows:#?}");
 }
 
 fn a_name_in_a_domain() {
     let bundle = bundle().hostname("fern").set("/domainname", json!("fern.example"));
-    let (rows, _) = living(bundle, &[], &[]).is_told_truly(&[]);
+    let (rows, _) = living(bundle, &[], &[]).told_truly(&[]);
     assert!(rows.iter().any(|row| row["container"] == "fern.example"));
 }
 
@@ -42,7 +42,7 @@ fn shared_namespaces() {
         .without("/linux/readonlyPaths")
         .set("/mounts", json!([{"destination": "/proc", "type": "proc", "source": "proc"}]))
         .set("/linux/namespaces", json!(own));
-    let (rows, _) = living(bundle, &[], &[]).is_told_truly(&[]);
+    let (rows, _) = living(bundle, &[], &[]).told_truly(&[]);
     let shared = rows.iter().filter(|row| row["verdict"] == "shared").count();
     assert!(shared >= 4, "{rows:#?}");
 }
@@ -59,14 +59,14 @@ fn chroot_only(bundle: Bundle) -> Bundle {
 }
 
 fn a_chroot_without_mounts() {
-    let (rows, _) = living(chroot_only(bundle()), &[], &[]).is_told_truly(&[]);
+    let (rows, _) = living(chroot_only(bundle()), &[], &[]).told_truly(&[]);
     assert!(rows.iter().any(|row| row["container"].as_str().unwrap().starts_with("folder ")));
 }
 
 /// Its capabilities go with execve, and not before: what is told is what the program has.
 fn another_user() {
     let bundle = bundle().set("/process/user", json!({"uid": 7, "gid": 8}));
-    let (rows, _) = living(bundle, &[], &[]).is_told_truly(&[]);
+    let (rows, _) = living(bundle, &[], &[]).told_truly(&[]);
     let effective = rows.iter().find(|row| row["property"] == "effective capabilities").unwrap();
     assert_eq!(effective["container"], "none");
 }
@@ -107,7 +107,7 @@ fn limit_files() -> &'static [&'static str] {
 }
 
 fn limits_as_the_kernel_rounds_them() {
-    let (rows, _) = living(with_limits(bundle()), &[], &[]).is_told_truly(limit_files());
+    let (rows, _) = living(with_limits(bundle()), &[], &[]).told_truly(limit_files());
     let memory = rows.iter().find(|row| row["property"] == limit_files()[1]).unwrap();
     assert_eq!(memory["container"], "49999872", "in pages");
 }
@@ -142,11 +142,11 @@ fn a_verified_run() {
         assert!(above > 1, "the container is none of this run's");
         above = status(above, "PPid").parse().unwrap();
     }
-    living.is_told_truly(&[]);
+    living.told_truly(&[]);
 }
 
 fn a_doctored_table_is_found() {
-    let (rows, derived) = living(bundle(), &[], &[]).is_told_truly(&[]);
+    let (rows, derived) = living(bundle(), &[], &[]).told_truly(&[]);
     let mut tried = 0;
     for n in 0..rows.len() {
         for field in ["property", "host", "container", "verdict"] {

@@ -96,7 +96,7 @@ impl Living {
     }
 
     /// Lets it end, and holds what learnc tells against what was derived.
-    pub fn is_told_truly(self, limits: &[&str]) -> (Vec<Value>, Table) {
+    pub fn told_truly(self, limits: &[&str]) -> (Vec<Value>, Table) {
         let derived = self.derived(limits);
         let (bundle, status) = self.let_go();
         assert_eq!(status, 0);
