@@ -98,9 +98,9 @@ fn a_run_without_a_bundle() {
     witnessed.is_true(200);
 }
 
-fn a_quiet_run() {
+fn a_run_with(switch: &str) {
     let bundle = bundle();
-    let witnessed = witness(&bundle, "run", &["run", "--quiet", &bundle.id]);
+    let witnessed = witness(&bundle, "run", &["run", switch, &bundle.id]);
     assert_eq!(witnessed.ran.status, 0, "{}", witnessed.ran.stderr);
     witnessed.is_true(100);
 }
@@ -419,7 +419,8 @@ fn main() {
         test("all of this without root", &strangers, || support::stranger::pass(12)),
         test("a run of the default config is told truly", WITNESSED, a_run_of_the_default_config),
         test("a run without a bundle is told truly", &single, a_run_without_a_bundle),
-        test("a quiet run's events are true too", WITNESSED, a_quiet_run),
+        test("a quiet run's events are true too", WITNESSED, || a_run_with("--quiet")),
+        test("a compared run is told truly", WITNESSED, || a_run_with("--changes")),
         test("a run with limits is told truly", LIMITED, a_run_with_limits),
         test("a run that makes everything is told truly", WITNESSED, a_run_that_makes_everything),
         test("a chroot without mounts is told truly", WITNESSED, a_run_that_is_chroot_only),

@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 use nix::sched::CloneFlags;
 
 use crate::event::{Event, FORMAT, Lane, StepInfo};
+use crate::parts::cgroups::Cgroup;
 use crate::parts::namespaces::Namespace;
 use crate::parts::state::State;
-use crate::parts::tree::{Tree, What};
 use crate::rootfs::Recipe;
 pub use create::plan;
 pub use step::{Act, Step};
@@ -112,6 +112,16 @@ impl Plan {
         created.unwrap_or_default()
     }
 
+    /// The files that limits are written to, by name: `memory.max`. Rules over devices are no amounts.
+    pub fn limits(&self) -> Vec<String> {
+        let written = self.steps.iter().filter_map(|step| match &step.act {
+            Act::Cgroup(Cgroup::Limit { writes }) => Some(writes),
+            _ => None,
+        });
+        let names = written.flatten().filter_map(|(path, _)| path.file_name()?.to_str());
+        names.filter(|name| !name.starts_with("devices.")).map(str::to_owned).collect()
+    }
+
     /// The root of learnc's own making whose processes nothing holds together but that root: where there
     /// is neither a new pid namespace, which ends with its first process, nor a cgroup.
     pub fn loose_root(&self) -> Option<&Path> {
@@ -121,13 +131,20 @@ impl Plan {
             }
             _ => false,
         });
-        if contained || !self.cgroups().is_empty() {
-            return None;
-        }
+        self.own_root().filter(|_| !contained && self.cgroups().is_empty())
+    }
+
+    /// The root filesystem that the run makes for itself, in a folder of its own.
+    pub fn own_root(&self) -> Option<&Path> {
         self.steps.iter().find_map(|step| match &step.act {
-            Act::Tree(Tree { root, what: What::Place }) => Some(root.as_path()),
+            Act::Tree(tree) => Some(tree.root.as_path()),
             _ => None,
         })
+    }
+
+    /// Whether it ends with a root filesystem, in which nothing is started.
+    pub fn has_no_process(&self) -> bool {
+        self.start == self.steps.len()
     }
 
     /// Index of the first step at or after `from` that the other side performs.

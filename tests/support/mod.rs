@@ -22,6 +22,8 @@
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
 pub mod bundle;
+pub mod compared;
+pub mod derived;
 pub mod faults;
 pub mod host;
 pub mod life;

@@ -116,8 +116,18 @@ impl Stage {
         if self.narration.plan {
             return watch.observer.map_or(Ok(0), |o| pretend(plan, o).map(|()| 0));
         }
-        let _ = stage;
-        run(plan, dir, &Whole::default(), watch)
+        let visit = (!stage.has_program()).then(|| self.visitor()).flatten();
+        run(plan, dir, &Whole { compare: true, visit, ..Whole::default() }, watch)
+    }
+
+    /// Who looks at a tree in which nothing is started: the program that was asked for, or on a terminal the
+    /// user's shell.
+    fn visitor(&self) -> Option<Vec<String>> {
+        if !self.command.is_empty() {
+            return Some(self.command.clone());
+        }
+        let shell = || std::env::var("SHELL").unwrap_or_else(|_| "sh".into());
+        look::is_terminal(0).then(|| vec![shell()])
     }
 
     /// A root filesystem and an id of its own.
