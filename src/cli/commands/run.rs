@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::create::options;
 use crate::bundle::{self, Bundle, defaults};
+use crate::cli::by_hand::ByHand;
 use crate::cli::delegate::Delegate;
 use crate::cli::narration::{Narration, Usually};
 use crate::cli::{BundleArgs, Context, SourceArgs};
@@ -32,16 +33,18 @@ pub struct Run {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Do not wait for the program
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "by_hand")]
     pub detach: bool,
     /// Keep the container's state after it has ended
-    #[arg(long)]
+    #[arg(long, conflicts_with = "by_hand")]
     pub keep: bool,
     /// Watch the run with ptrace(2), and mark each call: seen by the kernel, or not
-    #[arg(long, conflicts_with_all = ["plan", "step"])]
+    #[arg(long, conflicts_with_all = ["plan", "step", "by_hand"])]
     pub verify: bool,
     #[command(flatten)]
     pub narration: Narration,
+    #[command(flatten)]
+    pub by_hand: ByHand,
     #[command(flatten)]
     pub delegate: Delegate,
 }
@@ -49,12 +52,17 @@ pub struct Run {
 impl Run {
     pub fn perform(&self, context: &Context) -> Result<i32> {
         let facts = facts::read();
-        self.delegate.ensure(&facts, &self.narration)?;
+        if !self.by_hand.by_hand {
+            self.delegate.ensure(&facts, &self.narration)?;
+        }
         let (bundle, options) = match self.id.is_some() || self.bundle.bundle.is_some() {
             true => self.given(context)?,
             false => self.own(context, &facts)?,
         };
         let plan = plan(&bundle, &options, &facts)?;
+        if let Some(status) = self.by_hand.print(&plan)? {
+            return Ok(status);
+        }
         let dir = options.state_root.join(&options.id);
         let how = Whole { detach: self.detach, keep: self.keep };
         self.narration.watched(Usually::Folded, self.verify, |watch| match self.narration.plan {
