@@ -42,12 +42,16 @@ while IFS= read -r line <&8; do
 done
 exit 1'
 
+# Its parent: a shell that stays outside the new pid namespace. `unshare --fork` would do as well, but
+# when a program is killed by SIGKILL, that of util-linux 2.38 says so with another exit status.
+PARENT='trap : INT; sh -c "$OBEY"; exit $?'
+
 # start TOOL OPTION...: starts that process. A shell would give it no input and make it deaf to
 # Ctrl-C, since it does not wait for it: both are set right.
 start() {
   mkfifo "$WORK/orders" "$WORK/answers"
   exec 5<&0 7<>"$WORK/orders" 8<"$WORK/orders" 9<>"$WORK/answers" 6<"$WORK/answers"
-  env --default-signal "$@" sh -c "$OBEY" <&5 5<&- 6<&- 7>&- &
+  env --default-signal "$@" sh -c "$PARENT" <&5 5<&- 6<&- 7>&- &
   JOB=$!
   exec 8<&- 9<&-
   read -r PID <&6 || give_up "the container's process has not come up"
@@ -60,8 +64,10 @@ inside() {
   read -r answer <&6 || give_up "the container's process has given up"
 }
 
-# last <<...: the same, for what has no answer: it becomes the program.
+# last <<...: the same, for what has no answer: it becomes the program. On a terminal that hears of a
+# Ctrl-C too, so the first is the program's own affair, and the second ends it.
 last() {
+  [ ! -t 5 ] || trap 'trap "exit 130" INT' INT
   sed 's/^/+/' >&7
   echo . >&7
   exec 6<&- 7>&-
@@ -90,6 +96,16 @@ lower() {
 # are swapped it finds the host's files, since the old root lies on top of the new one until the end.
 entered() {
   nsenter --target "$PID" $JOIN --mount "$@"
+}
+
+# name_leaks STEP: a shell closes descriptors of one digit only. Those above, which it may have been
+# started with, stay open, but for those that close at execve.
+name_leaks() {
+  for info in /proc/self/fdinfo/??*; do
+    while read -r field value; do
+      [ "$field" != flags: ] || [ $((value & 02000000)) != 0 ] || cannot "$1: ${info##*/}"
+    done <"$info"
+  done
 }
 
 # Where the program is started through chroot, it has what chroot needs.

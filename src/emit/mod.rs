@@ -72,16 +72,30 @@ pub fn sh(plan: &Plan) -> String {
     if starts(plan) {
         body.push_str(include_str!("end.sh"));
     }
-    let mut script = include_str!("begin.sh").to_owned();
+    let mut rest = String::new();
     for (_, tool, package) in tools(&body) {
-        let _ = writeln!(script, "need {tool} {package}");
+        let _ = writeln!(rest, "need {tool} {package}");
     }
     if starts(plan) {
-        script.push_str("env --default-signal true || give_up 'needs env of coreutils 8.31'\n");
+        rest.push_str("env --default-signal true || give_up 'needs env of coreutils 8.31'\n");
     }
-    script.push_str(include_str!("work.sh"));
-    let _ = writeln!(script, "ROOT={}\nJOIN={}\nexport ROOT OBEY", root(plan), shell(join(plan)));
-    script + &body
+    rest.push_str(include_str!("work.sh"));
+    let _ = writeln!(rest, "ROOT={}\nJOIN={}\nexport ROOT OBEY", root(plan), shell(join(plan)));
+    rest.push_str(&body);
+    begin(&rest) + &rest
+}
+
+/// The fixed beginning, without the functions that nothing in this script calls.
+fn begin(rest: &str) -> String {
+    let whole = include_str!("begin.sh");
+    let is_called = |paragraph: &&str| {
+        let head = paragraph.lines().find_map(|line| line.strip_suffix("() {"));
+        let calls = |text: &str, name| text.split([' ', '\n', '"']).filter(|w| *w == name).count();
+        // Its description names it too.
+        head.is_none_or(|name| calls(whole, name) + calls(rest, name) > calls(paragraph, name))
+    };
+    let paragraphs: Vec<&str> = whole.trim_end().split("\n\n").filter(is_called).collect();
+    paragraphs.join("\n\n") + "\n\n"
 }
 
 fn starts(plan: &Plan) -> bool {
@@ -159,6 +173,9 @@ fn paragraph(plan: &Plan, index: usize) -> String {
     }
     if keeps_chroot(plan) && step.act == Act::Rootfs(Rootfs::Chroot) {
         text += "keeps_chroot\n";
+    }
+    if matches!(step.act, Act::Process(Process::CloseFrom(_))) {
+        text += &format!("name_leaks {}\n", shell(&name));
     }
     let swap: Vec<&Step> = plan.steps.iter().filter(|step| is_swap(plan, step)).collect();
     if swap.first().is_some_and(|first| *first == step) {

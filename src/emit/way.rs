@@ -76,7 +76,8 @@ fn namespaces(plan: &Plan, step: &Step, what: &Namespace, lines: Vec<String>) ->
     match what {
         Namespace::Clone { into_cgroup, .. } => {
             let tool = lines.first().map(|line| format!(" {line}")).unwrap_or_default();
-            let start = format!("start \"$@\"{tool}");
+            // The shell that stays behind forks.
+            let start = format!("start \"$@\"{}", tool.trim_end_matches(" --fork"));
             let cgroups = plan.cgroups().iter().filter(|_| *into_cgroup);
             let joins = cgroups.map(|dir| format!("born_in {}", shell(dir)));
             Way::Outside(std::iter::once(start).chain(joins).collect())

@@ -265,7 +265,7 @@ pub fn by_hand(what: &Cgroup) -> Vec<String> {
     match what {
         Cgroup::MoveOut { to, .. } => vec![
             format!("mkdir {}", shell(to)),
-            format!("echo $$ > {}", shell(&to.join("cgroup.procs"))),
+            format!("echo $$ > {}", shell(to.join("cgroup.procs"))),
         ],
         Cgroup::Make { make, enable, .. } => {
             let dirs: Vec<String> = make.iter().map(|d| format!("mkdir {}", shell(d))).collect();

@@ -174,7 +174,9 @@ pub fn by_hand(what: &Rootfs) -> Vec<String> {
         Rootfs::Bind { .. } => vec!["mount --rbind \"$ROOT\" \"$ROOT\"".into()],
         Rootfs::Hold { .. } => vec!["cd \"$ROOT\"".into()],
         Rootfs::Pivot => vec!["cd \"$ROOT\"".into(), "pivot_root . .".into(), "umount -l .".into()],
-        Rootfs::Move => vec!["cd \"$ROOT\"".into(), "mount --move . /".into(), "chroot .".into()],
+        Rootfs::Move => {
+            vec!["cd \"$ROOT\"".into(), "mount -n --move . /".into(), "chroot .".into()]
+        }
         Rootfs::Chroot => vec!["chroot .".into()],
         Rootfs::ReadOnly => vec!["mount -o remount,bind,ro /".into()],
     }
