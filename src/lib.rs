@@ -41,6 +41,9 @@ pub mod doctor;
 /// The decision, pure: an ordered list of steps.
 pub mod plan;
 
+/// The plan as a program of its own: a shell script that makes the same container.
+pub mod emit;
+
 /// The mechanisms behind the steps, one a file: pure half, acting half, by hand.
 pub mod parts;
 

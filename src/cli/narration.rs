@@ -44,7 +44,7 @@ pub struct Narration {
 #[derive(Debug, Args, Clone)]
 pub struct Verify {
     /// Watch the run with ptrace(2), and mark each call: seen by the kernel, or not
-    #[arg(long, conflicts_with_all = ["plan", "step"])]
+    #[arg(long, conflicts_with_all = ["plan", "step", "by_hand"])]
     pub verify: bool,
 }
 

@@ -8,7 +8,7 @@
 //! Where things go is decided in [`crate::cgroup::place`], what is written in `cgroup::v1` and
 //! `cgroup::v2`; here it is done.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
@@ -283,7 +283,7 @@ fn write_limits(k: &Kernel, writes: &[(PathBuf, String)]) -> Result<()> {
 }
 
 /// Only what was not there is made, and only what is made will be removed.
-fn make_one(k: &Kernel, path: &std::path::Path, journal: &mut Journal) -> Result<()> {
+fn make_one(k: &Kernel, path: &Path, journal: &mut Journal) -> Result<()> {
     if !look::is_dir(path) {
         journal.will(Undo::RemoveCgroup(path.to_owned()))?;
     }
@@ -299,11 +299,11 @@ fn hand_down(k: &Kernel, enable: &[(PathBuf, String)], file: Option<PathBuf>) ->
 }
 
 pub fn by_hand(what: &Cgroup) -> Vec<String> {
-    let shell = crate::args::shell;
+    use crate::args::shell;
     match what {
         Cgroup::MoveOut { to, .. } => vec![
             format!("mkdir {}", shell(to)),
-            format!("echo $$ > {}", shell(&to.join("cgroup.procs"))),
+            format!("echo $$ > {}", shell(to.join("cgroup.procs"))),
         ],
         Cgroup::Make { make, enable, .. } => {
             let dirs: Vec<String> = make.iter().map(|d| format!("mkdir {}", shell(d))).collect();
@@ -311,7 +311,10 @@ pub fn by_hand(what: &Cgroup) -> Vec<String> {
             dirs.into_iter().chain(hand).collect()
         }
         Cgroup::Limit { writes } => {
-            writes.iter().map(|(f, value)| format!("echo '{value}' > {}", shell(f))).collect()
+            let line = |(file, value): &(PathBuf, String)| {
+                format!("echo {} > {}", shell(value), shell(file))
+            };
+            writes.iter().map(line).collect()
         }
         Cgroup::DeviceRules { .. } => vec![],
         Cgroup::Join { procs } => {

@@ -182,21 +182,29 @@ pub fn by_hand(what: &Device) -> Vec<String> {
                 [format!("touch {target}"), format!("mount --bind {source} {target}")]
             })
             .collect(),
-        Device::Nodes { nodes, bind: false } => nodes
+        Device::Nodes { nodes, bind: false } => nodes.iter().flat_map(made_by_hand).collect(),
+        Device::Links(links) => links
             .iter()
-            .map(|n| {
-                let kind = match n.kind {
-                    SFlag::S_IFBLK => format!("b {} {}", n.major, n.minor),
-                    SFlag::S_IFIFO => "p".into(),
-                    _ => format!("c {} {}", n.major, n.minor),
-                };
-                format!("mknod -m {:o} {} {kind}", n.mode, place(&n.path))
+            .map(|(name, to)| {
+                let place = format!("\"$ROOT\"/dev/{name}");
+                format!("[ -L {place} ] || ln -s {to} {place}")
             })
             .collect(),
-        Device::Links(links) => {
-            links.iter().map(|(name, to)| format!("ln -s {to} \"$ROOT\"/dev/{name}")).collect()
-        }
     }
+}
+
+fn made_by_hand(node: &Node) -> Vec<String> {
+    let place = format!("\"$ROOT\"{}", crate::args::shell(&node.path));
+    let kind = match node.kind {
+        SFlag::S_IFBLK => format!("b {} {}", node.major, node.minor),
+        SFlag::S_IFIFO => "p".into(),
+        _ => format!("c {} {}", node.major, node.minor),
+    };
+    let mut lines = vec![format!("mknod -m {:o} {place} {kind}", node.mode)];
+    if (node.uid, node.gid) != (0, 0) {
+        lines.push(format!("chown {}:{} {place}", node.uid, node.gid));
+    }
+    lines
 }
 
 #[cfg(test)]

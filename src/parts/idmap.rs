@@ -147,10 +147,10 @@ pub fn by_hand(what: &IdMap) -> Vec<String> {
         IdMap::Uids { map, .. } => vec![format!("newuidmap $PID {}", plain(map))],
         IdMap::Gids { map, .. } => vec![format!("newgidmap $PID {}", plain(map))],
         IdMap::BecomeRoot { groups: true } => {
-            vec!["setpriv --reuid=0 --regid=0 --clear-groups".into()]
+            vec!["setpriv --reuid=0 --regid=0 --clear-groups --inh-caps=-all".into()]
         }
         IdMap::BecomeRoot { groups: false } => {
-            vec!["setpriv --reuid=0 --regid=0 --keep-groups".into()]
+            vec!["setpriv --reuid=0 --regid=0 --keep-groups --inh-caps=-all".into()]
         }
     }
 }

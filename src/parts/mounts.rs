@@ -310,27 +310,30 @@ pub fn change(k: &Kernel, target: &Fd, flags: MsFlags) -> Result<()> {
     k.call(MountCall { source: None, target, fstype: None, flags, data: None })
 }
 
+/// Flags and the filesystem's own options as mount(8)'s words.
+fn words(flags: MsFlags, data: &str) -> String {
+    let skip = MsFlags::MS_BIND | MsFlags::MS_REC;
+    let words = WORDS.iter().filter(|(_, set, _)| !set.is_empty() && !skip.intersects(*set));
+    let mut words: Vec<&str> =
+        words.filter(|(_, set, _)| flags.contains(*set)).map(|(word, ..)| *word).collect();
+    words.extend(Some(data).filter(|d| !d.is_empty()));
+    words.join(",")
+}
+
 pub fn by_hand(mount: &Mount) -> Vec<String> {
     use crate::args::shell;
     let target = format!("\"$ROOT\"{}", shell(&mount.destination));
-    let options = |flags: MsFlags, data: &str| {
-        let skip = MsFlags::MS_BIND | MsFlags::MS_REC;
-        let words = WORDS.iter().filter(|(_, set, _)| !set.is_empty() && !skip.intersects(*set));
-        let mut words: Vec<&str> =
-            words.filter(|(_, set, _)| flags.contains(*set)).map(|(word, ..)| *word).collect();
-        words.extend(Some(data).filter(|d| !d.is_empty()));
-        words.join(",")
-    };
     let with = |words: String| match words.is_empty() {
         true => String::new(),
         false => format!("-o {} ", shell(&words)),
     };
-    match &mount.what {
+    let mut lines = match &mount.what {
         What::Filesystem { fstype, source } => vec![
             format!("mkdir -p {target}"),
             format!(
-                "mount -t {fstype} {}{} {target}",
-                with(options(mount.flags, &mount.data)),
+                "mount -t {} {}{} {target}",
+                shell(fstype),
+                with(words(mount.flags, &mount.data)),
                 shell(source)
             ),
         ],
@@ -341,23 +344,33 @@ pub fn by_hand(mount: &Mount) -> Vec<String> {
                 format!("{make} {target}"),
                 format!("mount --{r}bind {} {target}", shell(source)),
             ];
-            let words = options(mount.flags, "");
+            let words = words(mount.flags, "");
             if !words.is_empty() {
                 lines.push(format!("mount -o remount,bind,{words} {target}"));
             }
             lines
         }
-        What::CgroupV1 { hierarchies } => {
-            let mut lines =
-                vec![format!("mkdir -p {target}"), format!("mount -t tmpfs tmpfs {target}")];
-            for (name, data) in hierarchies {
-                lines.push(format!("mkdir {target}/{name}"));
-                let options = with(options(mount.flags, data));
-                lines.push(format!("mount -t cgroup {options}cgroup {target}/{name}"));
-            }
-            lines
-        }
+        What::CgroupV1 { hierarchies } => cgroup_v1_by_hand(mount, hierarchies, &target),
+    };
+    lines.extend(mount.propagation.iter().map(|flags| rootfs::spread_by_hand(*flags, &target)));
+    lines
+}
+
+fn cgroup_v1_by_hand(mount: &Mount, hierarchies: &[(String, String)], target: &str) -> Vec<String> {
+    let tmpfs = words(mount.flags - MsFlags::MS_RDONLY, "mode=755");
+    let mut lines =
+        vec![format!("mkdir -p {target}"), format!("mount -t tmpfs -o {tmpfs} tmpfs {target}")];
+    for (name, data) in hierarchies {
+        lines.push(format!("mkdir {target}/{name}"));
+        let options = words(mount.flags, data);
+        lines.push(format!("mount -t cgroup -o {options} cgroup {target}/{name}"));
+        let aliases = name.split(',').filter(|_| name.contains(','));
+        lines.extend(aliases.map(|alias| format!("ln -s {name} {target}/{alias}")));
     }
+    if mount.flags.contains(MsFlags::MS_RDONLY) {
+        lines.push(format!("mount -o remount,bind,{} {target}", words(mount.flags, "")));
+    }
+    lines
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@
 //!   joins these before it clones; the container joins the rest, mounts last, since after that the
 //!   paths to the others lead elsewhere.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use nix::fcntl::OFlag;
 use nix::sched::CloneFlags;
@@ -176,16 +176,25 @@ pub fn by_hand(what: &Namespace) -> Vec<String> {
     };
     match what {
         Namespace::Clone { flags, .. } if flags.is_empty() => vec![],
-        Namespace::Clone { flags, .. } => vec![format!("unshare {} --fork", options(flags, ""))],
+        Namespace::Clone { flags, .. } => {
+            vec![format!("unshare {}", born(flags, &options(flags, "")))]
+        }
         Namespace::Unshare { flags } => vec![format!("unshare {}", options(flags, ""))],
         Namespace::Join { kind, path } => {
-            vec![format!("nsenter {}", options(kind, &format!("={}", shown(path))))]
+            let place = format!("={}", crate::args::shell(path));
+            vec![format!("nsenter {}", options(kind, &place))]
         }
     }
 }
 
-fn shown(path: &Path) -> String {
-    path.display().to_string()
+/// What unshare(1) would do otherwise: without ids execve takes a process's capabilities, and a
+/// copied mount table is cut off from the host's at once, which is a step of its own here.
+fn born(flags: &CloneFlags, options: &str) -> String {
+    let user = flags.contains(CloneFlags::CLONE_NEWUSER).then_some("--keep-caps");
+    let mount = flags.contains(CloneFlags::CLONE_NEWNS).then_some("--propagation unchanged");
+    let children = flags.intersects(CloneFlags::CLONE_NEWPID | NEWTIME).then_some("--fork");
+    let more = [Some(options), user, mount, children];
+    more.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// util-linux's word for each kind.

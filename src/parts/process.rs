@@ -130,7 +130,12 @@ pub fn by_hand(what: &Process) -> Vec<String> {
         Process::Session => vec!["setsid".into()],
         Process::Cwd(path) => vec![format!("cd {}", crate::args::shell(path))],
         Process::NoNewPrivileges => vec!["setpriv --no-new-privs".into()],
-        Process::CloseFrom(_) => vec![],
+        // A shell knows descriptors of one digit.
+        Process::CloseFrom(first) if *first > 9 => vec![],
+        Process::CloseFrom(first) => {
+            let each: Vec<String> = (*first..10).map(|fd| format!("{fd}<&-")).collect();
+            vec![format!("exec {}", each.join(" "))]
+        }
         Process::Exec(program) => {
             let words: Vec<String> = program.args.iter().map(crate::args::shell).collect();
             vec![format!("exec {}", words.join(" "))]

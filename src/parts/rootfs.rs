@@ -153,27 +153,30 @@ pub fn kept_flags(fd: &Fd) -> Result<MsFlags> {
     Ok(pairs.iter().filter(|(is, _)| now.contains(*is)).map(|(_, keep)| *keep).collect())
 }
 
+/// mount(8)'s word for a change of propagation: `mount --make-rslave /`.
+pub fn spread_by_hand(flags: MsFlags, place: &str) -> String {
+    let r = if flags.contains(MsFlags::MS_REC) { "r" } else { "" };
+    let kinds = [
+        (MsFlags::MS_PRIVATE, "private"),
+        (MsFlags::MS_SLAVE, "slave"),
+        (MsFlags::MS_SHARED, "shared"),
+        (MsFlags::MS_UNBINDABLE, "unbindable"),
+    ];
+    let kind = kinds.iter().find(|(f, _)| flags.contains(*f)).map_or("private", |(_, w)| w);
+    format!("mount --make-{r}{kind} {place}")
+}
+
 pub fn by_hand(what: &Rootfs) -> Vec<String> {
-    let word = |flags: &MsFlags| {
-        let r = if flags.contains(MsFlags::MS_REC) { "r" } else { "" };
-        let kinds = [
-            (MsFlags::MS_PRIVATE, "private"),
-            (MsFlags::MS_SLAVE, "slave"),
-            (MsFlags::MS_SHARED, "shared"),
-            (MsFlags::MS_UNBINDABLE, "unbindable"),
-        ];
-        let kind = kinds.iter().find(|(f, _)| flags.contains(*f)).map_or("private", |(_, w)| w);
-        format!("mount --make-{r}{kind} /")
-    };
     match what {
-        Rootfs::Propagation { flags } | Rootfs::Final { flags } => vec![word(flags)],
-        Rootfs::Bind { path } => {
-            let path = crate::args::shell(path);
-            vec![format!("mount --rbind {path} {path}")]
+        Rootfs::Propagation { flags } | Rootfs::Final { flags } => {
+            vec![spread_by_hand(*flags, "/")]
         }
-        Rootfs::Hold { path } => vec![format!("cd {}", crate::args::shell(path))],
+        Rootfs::Bind { .. } => vec!["mount --rbind \"$ROOT\" \"$ROOT\"".into()],
+        Rootfs::Hold { .. } => vec!["cd \"$ROOT\"".into()],
         Rootfs::Pivot => vec!["cd \"$ROOT\"".into(), "pivot_root . .".into(), "umount -l .".into()],
-        Rootfs::Move => vec!["cd \"$ROOT\"".into(), "mount --move . /".into(), "chroot .".into()],
+        Rootfs::Move => {
+            vec!["cd \"$ROOT\"".into(), "mount -n --move . /".into(), "chroot .".into()]
+        }
         Rootfs::Chroot => vec!["chroot .".into()],
         Rootfs::ReadOnly => vec!["mount -o remount,bind,ro /".into()],
     }

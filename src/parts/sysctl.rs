@@ -86,5 +86,6 @@ pub fn perform(k: &Kernel, what: &Sysctl, root: &Fd) -> Result<()> {
 
 pub fn by_hand(what: &Sysctl) -> Vec<String> {
     let value = crate::args::shell(&what.value);
-    vec![format!("echo {value} > \"$ROOT\"/proc/sys/{}", what.path)]
+    let file = crate::args::shell(format!("/proc/sys/{}", what.path));
+    vec![format!("echo {value} > \"$ROOT\"{file}")]
 }

@@ -171,7 +171,7 @@ fn debootstrap(k: &Kernel, program: &Path, root: &Path) -> Result<()> {
 
 /// The commands that do the same.
 pub fn by_hand(tree: &Tree) -> Vec<String> {
-    let root = "\"$ROOT\"";
+    let (root, download) = ("\"$ROOT\"", "\"$ROOT\".download");
     let inside = |path: &Path| format!("{root}/{}", crate::args::shell(path));
     let word = |path: &Path| crate::args::shell(path);
     match &tree.what {
@@ -195,9 +195,15 @@ pub fn by_hand(tree: &Tree) -> Vec<String> {
             })
             .collect(),
         What::CopyAll(from) => vec![format!("cp -a {}/. {root}", word(from))],
+        What::Unpack(file) if *file == fetch::file_beside(&tree.root) => {
+            vec![format!("tar -xf {download} -C {root}")]
+        }
         What::Unpack(file) => vec![format!("tar -xf {} -C {root}", word(file))],
-        What::Download { url, .. } => {
-            vec![format!("curl -fL {} -o \"$ROOT.tar\"", word(Path::new(url)))]
+        What::Download { url, sha256 } => {
+            let sum = sha256.iter();
+            let check = sum.map(|sum| format!("echo {sum} {download} | sha256sum --check"));
+            let fetch = format!("curl -fL {} -o {download}", word(Path::new(url)));
+            std::iter::once(fetch).chain(check).collect()
         }
         What::Debootstrap { program } => {
             vec![format!("{} --variant=minbase stable {root}", word(program))]

@@ -38,6 +38,8 @@ pub enum Need {
     IdRanges,
     /// The example `floor`, which `cargo test` builds beside the tests.
     Floor,
+    /// A shell that opens descriptors above 9.
+    Bash,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -73,6 +75,7 @@ impl Need {
             Need::SyscallInfo => syscall_info(),
             Need::OwnIdMap => !id_ranges(),
             Need::IdRanges => id_ranges(),
+            Need::Bash => in_path("bash"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
                 let can_build = || Path::new(env!("CARGO")).exists();
@@ -100,6 +103,7 @@ impl Need {
             Need::SyscallInfo => "this kernel has no PTRACE_GET_SYSCALL_INFO",
             Need::OwnIdMap => "a tracer takes newuidmap's privilege away",
             Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",
+            Need::Bash => "no bash",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }

@@ -21,6 +21,7 @@ const ROOMS: [&str; 18] = [
     "doctor",
     "parts",
     "plan",
+    "emit",
     "perform",
     "trace",
     "render",

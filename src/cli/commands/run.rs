@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::create::options;
 use crate::bundle::{self, Bundle, defaults};
+use crate::cli::by_hand::ByHand;
 use crate::cli::delegate::Delegate;
 use crate::cli::narration::{Narration, Usually, Verify};
 use crate::cli::{BundleArgs, Context, SourceArgs};
@@ -32,10 +33,10 @@ pub struct Run {
     #[command(flatten)]
     pub source: SourceArgs,
     /// Do not wait for the program
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "by_hand")]
     pub detach: bool,
     /// Keep the container's state after it has ended
-    #[arg(long)]
+    #[arg(long, conflicts_with = "by_hand")]
     pub keep: bool,
     /// After it, show what differs between this host and the container
     #[arg(long, conflicts_with_all = ["plan", "detach"])]
@@ -45,18 +46,25 @@ pub struct Run {
     #[command(flatten)]
     pub narration: Narration,
     #[command(flatten)]
+    pub by_hand: ByHand,
+    #[command(flatten)]
     pub delegate: Delegate,
 }
 
 impl Run {
     pub fn perform(&self, context: &Context) -> Result<i32> {
         let facts = facts::read();
-        self.delegate.ensure(&facts, &self.narration)?;
+        if !self.by_hand.by_hand {
+            self.delegate.ensure(&facts, &self.narration)?;
+        }
         let (bundle, options) = match self.id.is_some() || self.bundle.bundle.is_some() {
             true => self.given(context)?,
             false => self.own(context, &facts)?,
         };
         let plan = plan(&bundle, &options, &facts)?;
+        if let Some(status) = self.by_hand.print(&plan)? {
+            return Ok(status);
+        }
         let dir = options.state_root.join(&options.id);
         let (detach, keep, compare) = (self.detach, self.keep, self.changes);
         let how = Whole { detach, keep, compare, visit: None };

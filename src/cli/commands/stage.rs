@@ -8,6 +8,7 @@ use std::io::Write;
 use clap::Args;
 
 use crate::bundle::{self, Bundle, defaults};
+use crate::cli::by_hand::ByHand;
 use crate::cli::delegate::Delegate;
 use crate::cli::narration::{Frame, Narration, Usually, Verify};
 use crate::cli::{Context, SourceArgs};
@@ -37,7 +38,7 @@ pub struct Stage {
     pub id: Option<String>,
     /// Show its config.json: what it adds to the stage before, or the full text
     #[arg(long, value_name = "PART", value_enum, num_args = 0..=1, require_equals = true,
-          default_missing_value = "added", conflicts_with_all = ["plan", "step", "verify"])]
+          default_missing_value = "added", conflicts_with_all = ["plan", "step", "verify", "by_hand"])]
     pub config: Option<Part>,
     #[command(flatten)]
     pub source: SourceArgs,
@@ -45,6 +46,8 @@ pub struct Stage {
     pub verify: Verify,
     #[command(flatten)]
     pub narration: Narration,
+    #[command(flatten)]
+    pub by_hand: ByHand,
     #[command(flatten)]
     pub delegate: Delegate,
 }
@@ -89,6 +92,9 @@ impl Stage {
         let options = self.options(stage, context)?;
         let bundle = self.bundle(stage, by, &options)?;
         let mut plan = plan(&bundle, &options, &facts)?;
+        if let Some(status) = self.by_hand.print(&plan)? {
+            return Ok(status);
+        }
         if let Some(base) = self.base_plan(stage, by, &options, &facts) {
             plan.grows_from(&base);
         }

@@ -1,0 +1,28 @@
+//! `--by-hand`: the plan as a shell script, instead of a run.
+
+use std::io::Write;
+
+use clap::Args;
+
+use crate::emit;
+use crate::error::Result;
+use crate::plan::Plan;
+
+/// For verbs that plan a whole life of a container.
+#[derive(Debug, Args, Clone)]
+pub struct ByHand {
+    /// Print a shell script that makes the same container without learnc; do nothing
+    #[arg(long, conflicts_with_all = ["plan", "step", "quiet", "explain", "verbose", "events"])]
+    pub by_hand: bool,
+}
+
+impl ByHand {
+    /// Prints the script, if it was asked for: the exit status then, and nothing is to be done.
+    pub fn print(&self, plan: &Plan) -> Result<Option<i32>> {
+        if !self.by_hand {
+            return Ok(None);
+        }
+        std::io::stdout().write_all(emit::sh(plan).as_bytes())?;
+        Ok(Some(0))
+    }
+}

@@ -1,0 +1,203 @@
+//! `--by-hand`: the script makes the container that learnc makes, and leaves the host as learnc does.
+//!
+//! Both are run with the same plan, one after the other, and looked at from outside while the program
+//! waits: namespaces, maps, mounts, cgroup, limits, capabilities, environment, descriptors, devices.
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
+
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+mod support;
+use support::host::Host;
+use support::portrait::{Portrait, portrayed};
+use support::script::{ByHand, WAITS, chroot_only, own_data, waiting};
+use support::*;
+
+/// Makes the container both ways: the one by hand, and what the script said.
+fn compared(bundle: Bundle, args: &[&str]) -> (Portrait, Ran) {
+    let id = bundle.id.clone();
+    let program = ["sh", "-c", WAITS, &id];
+    let by_hand = ByHand::printed(bundle, args);
+    let bundle = &by_hand.bundle;
+    let mut learnc = bundle.learnc(["run", "--quiet"]);
+    let (made, ran) = portrayed(own_data(&mut learnc, bundle).args(args), &program);
+    assert_eq!(ran.status, 42, "{ran:?}");
+    let before = Host::of(bundle);
+    let (portrait, ran) = portrayed(&mut by_hand.command(), &program);
+    assert_eq!(ran.status, 42, "{ran:?}");
+    if let Some(difference) = portrait.differs_from(&made) {
+        panic!("by hand, and by learnc:\n{difference}");
+    }
+    by_hand.assert_nothing_is_left();
+    if let Some(difference) = before.differs_from(&Host::of(bundle)) {
+        panic!("{difference}");
+    }
+    (portrait, ran)
+}
+
+fn same(bundle: Bundle) -> (Portrait, Ran) {
+    let bundle = waiting(bundle);
+    let id = bundle.id.clone();
+    compared(bundle, &[&id])
+}
+
+fn a_run_of_its_own_making_is_the_same() {
+    let bundle = bundle();
+    let id = bundle.id.clone();
+    let (portrait, _) = compared(bundle, &["--", "sh", "-c", WAITS, &id]);
+    assert_eq!(portrait.get("pid namespace"), "new");
+    assert_eq!(portrait.get("time namespace"), "shared");
+    assert!(portrait.get("mount /proc").contains(" proc "));
+    assert_eq!(portrait.get("NoNewPrivs"), "1");
+}
+
+fn a_bundle_is_the_same() {
+    let (portrait, ran) = same(bundle().hostname("fern"));
+    assert!(portrait.get("mount /").contains(" ro,"), "{}", portrait.get("mount /"));
+    assert!(ran.stderr.contains("not by hand: 1/"), "{}", ran.stderr);
+}
+
+fn nothing_but_a_change_of_root_is_the_same() {
+    for cwd in ["/", "/tmp"] {
+        let bundle = chroot_only().set("/process/cwd", json!(cwd));
+        let (portrait, ran) = same(bundle);
+        assert_eq!(portrait.get("mnt namespace"), "shared");
+        assert_eq!(
+            portrait.get("cwd").trim_end_matches('/'),
+            format!("<rootfs>{cwd}").trim_end_matches('/')
+        );
+        assert!(!ran.stderr.contains("CAP_SYS_CHROOT"), "{}", ran.stderr);
+    }
+}
+
+fn a_root_that_is_moved_is_the_same() {
+    let bundle = waiting(bundle());
+    let id = bundle.id.clone();
+    // The program is started through chroot, which takes a capability.
+    let bundle = bundle.without("/process/capabilities");
+    compared(bundle, &["--no-pivot", &id]);
+}
+
+fn every_limit_is_the_same() {
+    let resources = json!({
+        "pids": {"limit": 30}, "memory": {"limit": 200_000_000, "reservation": 100_000_000},
+        "cpu": {"shares": 512, "quota": 50_000, "period": 100_000}
+    });
+    let bundle = bundle().set("/linux/resources", resources);
+    let bundle = bundle.set("/process/oomScoreAdj", json!(500)).set(
+        "/process/rlimits",
+        json!([
+            {"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+            {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}
+        ]),
+    );
+    let (portrait, _) = same(bundle);
+    let pids = ["pids:pids.max", ":pids.max"].map(|file| portrait.get(file).trim());
+    assert!(pids.contains(&"30"), "{pids:?}");
+    assert_eq!(portrait.get("oom_score_adj").trim(), "500");
+}
+
+fn a_user_namespace_is_the_same() {
+    let map = json!([{"containerID": 0, "hostID": 300_000, "size": 65_536}]);
+    let bundle = bundle().set("/linux/uidMappings", map.clone()).set("/linux/gidMappings", map);
+    let mut namespaces = bundle.config["linux"]["namespaces"].clone();
+    namespaces.as_array_mut().unwrap().push(json!({"type": "user"}));
+    let bundle = bundle.set("/linux/namespaces", namespaces).without("/linux/resources");
+    let (portrait, _) = same(bundle);
+    assert_eq!(portrait.get("user namespace"), "new");
+    assert!(portrait.get("uid_map").contains("300000"));
+}
+
+fn another_user_with_more_of_everything_is_the_same() {
+    let capabilities = json!(["CAP_NET_BIND_SERVICE", "CAP_KILL"]);
+    let sets = ["bounding", "effective", "permitted", "inheritable", "ambient"];
+    let bundle = sets.iter().fold(bundle(), |bundle, set| {
+        bundle.set(&format!("/process/capabilities/{set}"), capabilities.clone())
+    });
+    let user = json!({"uid": 1000, "gid": 1001, "additionalGids": [5, 7], "umask": 63});
+    let env = ["PATH=/bin", "QUOTED=it's $HOME \\n \"x\"", "LINES=a\nDO\n.\nb", "PWD=/elsewhere"];
+    let source = bundle.dir.join("shared file");
+    std::fs::write(&source, "text").unwrap();
+    let mut mounts = bundle.config["mounts"].clone();
+    let options = json!(["bind", "ro", "nosuid", "rprivate"]);
+    mounts.as_array_mut().unwrap().extend([
+        json!({"destination": "/tmp/a file", "source": source, "options": options}),
+        json!({"destination": "/tmp/more", "type": "tmpfs", "options": ["noexec", "size=1m"]}),
+    ]);
+    let bundle = bundle
+        .set("/process/user", user)
+        .set("/process/env", json!(env))
+        .set("/process/cwd", json!("/tmp/more"))
+        .set("/domainname", json!("garden"))
+        .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}))
+        .set("/linux/rootfsPropagation", json!("rshared"))
+        .set("/mounts", mounts);
+    let device = json!([{"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229,
+                         "fileMode": 0o640, "uid": 1000, "gid": 5}]);
+    let (portrait, _) = same(bundle.set("/linux/devices", device));
+    assert_eq!(portrait.get("CapAmb"), "0000000000000420");
+    assert_eq!(portrait.get("cwd"), "/tmp/more");
+    assert_eq!(portrait.get("Umask"), "0077");
+    assert!(portrait.get("environ").contains("it's $HOME \\n \"x\""));
+}
+
+fn an_environment_that_no_shell_can_have_is_the_same() {
+    let env = json!(["PATH=/bin", "with.dot=1", "PPID=none"]);
+    let (portrait, _) = same(bundle().set("/process/env", env));
+    assert!(portrait.get("environ").contains("with.dot=1"));
+}
+
+fn a_network_that_is_joined_is_the_same() {
+    let mut holder = Command::new("unshare");
+    holder.args(["--net", "cat"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut holder = holder.spawn().unwrap();
+    let path = format!("/proc/{}/ns/net", holder.id());
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    wait_until("there is a network to join", || std::fs::read_link(&path).unwrap() != own);
+    let joined = std::panic::catch_unwind(|| {
+        let mut namespaces = bundle().config["linux"]["namespaces"].clone();
+        let of_net = |entry: &&mut Value| entry["type"] == "network";
+        namespaces.as_array_mut().unwrap().iter_mut().find(of_net).unwrap()["path"] = json!(path);
+        same(bundle().set("/linux/namespaces", namespaces));
+    });
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    joined.unwrap();
+}
+
+/// The same, as a user without rights.
+fn a_stranger_passes_too() {
+    support::stranger::pass(5);
+}
+
+const ROOT: &[Need] = &[Need::Root, Need::Containers, Need::Busybox];
+const LIMITS: &[Need] = &[Need::Containers, Need::Busybox, Need::Limits];
+const STRANGER: &[Need] = &[Need::Root, Need::Containers, Need::Busybox, Need::Strangers];
+
+fn main() {
+    suite(vec![
+        test("a run of its own making is the same", RUNS, a_run_of_its_own_making_is_the_same),
+        test("a bundle is the same", RUNS, a_bundle_is_the_same),
+        test(
+            "nothing but a change of root is the same",
+            RUNS,
+            nothing_but_a_change_of_root_is_the_same,
+        ),
+        test("a root that is moved is the same", RUNS, a_root_that_is_moved_is_the_same),
+        test("every limit is the same", LIMITS, every_limit_is_the_same),
+        test("a user namespace is the same", ROOT, a_user_namespace_is_the_same),
+        test(
+            "another user with more of everything is the same",
+            ROOT,
+            another_user_with_more_of_everything_is_the_same,
+        ),
+        test(
+            "an environment that no shell can have is the same",
+            RUNS,
+            an_environment_that_no_shell_can_have_is_the_same,
+        ),
+        test("a network that is joined is the same", ROOT, a_network_that_is_joined_is_the_same),
+        test("a stranger passes too", STRANGER, a_stranger_passes_too),
+    ]);
+}
