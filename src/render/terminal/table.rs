@@ -57,7 +57,8 @@ fn tall_row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 
         .enumerate()
         .map(|(i, (cell, width))| match i {
             0 => vec![cell.clone()],
-            _ => prose(cell, width.max(1)),
+            _ if look.wraps => prose(&ends(cell, width, look.glyphs().dots), width.max(1)),
+            _ => vec![cell.clone()],
         })
         .collect();
     let height = columns.iter().map(Vec::len).max().unwrap_or(1);
@@ -66,6 +67,24 @@ fn tall_row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 
         row(look, &[cell(0), cell(1), cell(2), cell(3)], widths, roles)
     };
     (0..height).map(line).collect()
+}
+
+/// The same with each word that is longer than the column shortened to its end: of a path the last
+/// names say most. The whole of it is in `--events`.
+fn ends(cell: &str, room: usize, dots: &str) -> String {
+    let end = |word: &str| {
+        let mut rest = word;
+        while width(rest) + width(dots) > room && !rest.is_empty() {
+            let mut shorter = rest.chars();
+            shorter.next();
+            rest = shorter.as_str();
+        }
+        // Better a whole name than a part of one.
+        let name = rest.find('/').filter(|at| *at + 1 < rest.len());
+        format!("{dots}{}", &rest[name.unwrap_or(0)..])
+    };
+    let word = |word: &str| if width(word) > room { end(word) } else { word.to_owned() };
+    cell.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 4]) -> String {
@@ -107,4 +126,21 @@ pub fn host_as_before(look: &Look, checks: &[(String, bool)]) -> String {
         );
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_path_that_is_too_long_the_last_names_stay() {
+        assert_eq!(
+            ends("bind of /a/long/path/rootfs, 6 mounts", 14, "..."),
+            "bind of .../rootfs, 6 mounts"
+        );
+        assert_eq!(ends("short", 14, "..."), "short");
+        assert_eq!(ends("/averylongname", 8, "..."), "...gname");
+        assert_eq!(ends("漢字漢字漢字", 7, "..."), "...漢字");
+        assert_eq!(ends("abc", 1, "..."), "...");
+    }
 }
