@@ -19,6 +19,7 @@ use learnc::render::json::{Json, Target};
 use learnc::render::terminal::look::When;
 use learnc::render::terminal::{Manner, Terminal};
 use learnc::rootfs::recipe::{CopyOf, Recipe, Tree};
+use learnc::trace::{self, Witness};
 use serde_json::Value;
 use support::bundle::{Ran, ran, read};
 use support::derived::output;
@@ -34,6 +35,13 @@ const KEEPS: &str = "LEARNC_TREE_KEEPS";
 
 /// With it all is explained on standard error: a debug build takes its time to read the words.
 const EXPLAINS: &str = "LEARNC_TREE_EXPLAINS";
+
+/// With it the kernel's own record is held beside what is told.
+const VERIFIES: &str = "LEARNC_TREE_VERIFIES";
+
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some()
+}
 
 /// A small tree, of which all is told call by call.
 fn small() -> Recipe {
@@ -63,12 +71,24 @@ fn be_the_runtime(dir: &Path) -> learnc::error::Result<i32> {
     let events = Json::open(&Target::File(dir.join("events.jsonl")))?;
     let terminal = Terminal::standard(Manner::Explained, When::Never, false);
     let mut observers = All(vec![&events as &dyn Observer]);
-    observers.0.extend(std::env::var_os(EXPLAINS).map(|_| &terminal as &dyn Observer));
+    observers.0.extend(is_set(EXPLAINS).then_some(&terminal as &dyn Observer));
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let (keep, visit) = (std::env::var_os(KEEPS).is_some(), (!words.is_empty()).then_some(words));
-    let how = Whole { keep, compare: true, visit, ..Whole::default() };
+    let visit = (!words.is_empty()).then_some(words);
+    let how = Whole { keep: is_set(KEEPS), compare: true, visit, ..Whole::default() };
     let state = options.state_root.join(&options.id);
-    run(&plan, &state, &how, Watch { observer: Some(&observers), stepper: None })
+    let whole = |observer: &dyn Observer| {
+        run(&plan, &state, &how, Watch { observer: Some(observer), stepper: None })
+    };
+    if !is_set(VERIFIES) {
+        return whole(&observers);
+    }
+    match trace::witnessed(&observers, |wire| whole(wire))? {
+        Witness::Runtime(status) => Ok(status),
+        Witness::Tracer { status, tally } => {
+            assert!(tally.is_true(), "{}", trace::sentence(&tally));
+            Ok(status)
+        }
+    }
 }
 
 /// A folder of one's own, gone when dropped.
@@ -120,7 +140,7 @@ fn visited(place: &Place, script: &str) -> Ran {
     ran(&mut place.visit(&["sh", "-c", script]))
 }
 
-fn the_visitor_stands_in_the_tree_with_the_hosts_root() {
+fn where_the_visitor_stands() {
     let place = Place::new();
     let ran = visited(&place, "pwd; echo \"$ROOT\"; readlink /proc/self/root; exit 9");
     let root = place.root().display().to_string();
@@ -129,7 +149,7 @@ fn the_visitor_stands_in_the_tree_with_the_hosts_root() {
     place.is_as_before();
 }
 
-fn without_a_visitor_it_is_made_and_taken_away() {
+fn without_a_visitor() {
     let place = Place::new();
     ran(&mut place.visit(&[])).ok();
     assert_eq!(place.events("changed").len(), 1);
@@ -182,7 +202,7 @@ fn the_table_is_about_the_tree() {
 }
 
 /// As in a program that is started in the plainest way. Signals above 31 are the C library's affair.
-fn signals_are_as_usual_in_the_visitor() {
+fn signals_are_as_usual() {
     let place = Place::new();
     let script = "grep -E '^Sig(Blk|Ign)' /proc/self/status";
     let masks = |text: &str| -> Vec<u64> {
@@ -194,7 +214,7 @@ fn signals_are_as_usual_in_the_visitor() {
     assert_eq!(visitor.len(), 2);
 }
 
-fn a_signal_to_the_runtime_reaches_the_visitor() {
+fn a_signal_reaches_the_visitor() {
     let place = Place::new();
     let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done";
     let mut command = place.visit(&["sh", "-c", script]);
@@ -207,7 +227,7 @@ fn a_signal_to_the_runtime_reaches_the_visitor() {
     place.is_as_before();
 }
 
-fn what_was_told_is_shown_before_the_visitor_speaks() {
+fn telling_comes_before_the_visitor() {
     let place = Place::new();
     let mut visit = place.visit(&["sh", "-c", "echo THE VISITOR >&2"]);
     let text = ran(visit.env(EXPLAINS, "1")).stderr;
@@ -241,6 +261,18 @@ fn a_visit_is_told_truly() {
     assert!(place.events("host_as_before").is_empty(), "what is kept is not as before");
 }
 
+fn a_verified_visit() {
+    let place = Place::new();
+    let mut visit = place.visit(&["sh", "-c", "grep TracerPid /proc/self/status; exit 4"]);
+    let ran = ran(visit.env(VERIFIES, "1"));
+    assert_eq!(ran.status, 4, "{}", ran.stderr);
+    assert_eq!(ran.stdout.trim(), "TracerPid:\t0", "the visitor is not watched");
+    let calls = place.events("syscall");
+    let visit = calls.iter().filter(|call| call["step"] == "visit").collect::<Vec<_>>();
+    assert!(visit.len() == 3 && visit.iter().all(|call| call["seen"] == "seen"), "{visit:?}");
+    place.is_as_before();
+}
+
 fn main() {
     if let Some(dir) = std::env::var_os(DIR) {
         std::process::exit(be_the_runtime(Path::new(&dir)).unwrap_or_else(|error| {
@@ -249,36 +281,19 @@ fn main() {
         }));
     }
     const TREES: &[Need] = &[Need::Busybox];
+    let traced = &[Need::Busybox, Need::Strace, Need::Ptrace];
+    let verified = &[Need::Busybox, Need::Ptrace, Need::SyscallInfo];
     let strangers: Vec<Need> = TREES.iter().copied().chain([Need::Strangers]).collect();
     suite(vec![
         test("all of this without root", &strangers, || support::stranger::pass(8)),
-        test(
-            "the visitor stands in the tree, with the host's root",
-            TREES,
-            the_visitor_stands_in_the_tree_with_the_hosts_root,
-        ),
-        test(
-            "without a visitor a tree is made and taken away",
-            TREES,
-            without_a_visitor_it_is_made_and_taken_away,
-        ),
+        test("the visitor stands in it, with the host's root", TREES, where_the_visitor_stands),
+        test("without a visitor it is made and taken away", TREES, without_a_visitor),
         test("the table is about the tree", TREES, the_table_is_about_the_tree),
-        test("signals are as usual in the visitor", TREES, signals_are_as_usual_in_the_visitor),
-        test(
-            "a signal to the runtime reaches the visitor",
-            TREES,
-            a_signal_to_the_runtime_reaches_the_visitor,
-        ),
-        test(
-            "what was told is shown before the visitor speaks",
-            TREES,
-            what_was_told_is_shown_before_the_visitor_speaks,
-        ),
+        test("signals are as usual in there", TREES, signals_are_as_usual),
+        test("a signal reaches the visitor", TREES, a_signal_reaches_the_visitor),
+        test("all is told before the visitor speaks", TREES, telling_comes_before_the_visitor),
         test("a visitor that is not there is an error", TREES, a_visitor_that_is_not_there),
-        test(
-            "a visit is told truly",
-            &[Need::Busybox, Need::Strace, Need::Ptrace],
-            a_visit_is_told_truly,
-        ),
+        test("a visit is verified", verified, a_verified_visit),
+        test("a visit is told truly", traced, a_visit_is_told_truly),
     ]);
 }

@@ -1,14 +1,18 @@
 //! The portrait of one process, taken from outside by its number.
 //!
-//! Everything is read from `/proc/PID` and the cgroup files that it leads to, but for one thing: what
-//! the machine is called in the process's UTS namespace, which only a process *in* it can ask
-//! (uname(2)). Whoever can asks, and puts it in.
+//! Everything is read from `/proc/PID` and the cgroup files that it leads to, but for what only the
+//! process itself can tell ([`Own`]): how the machine is called in its UTS namespace (uname(2)), and
+//! which namespaces it is in where nobody may ask from outside. That is so while a process has changed
+//! its user and called no execve yet: it is not "dumpable" (prctl(2)), and an unprivileged runtime may
+//! not follow its links.
 //!
 //! The kernel shows ids and id maps relative to the reader: `0 1000 1` in a `uid_map` means that 0
 //! in there is what *the reader* calls 1000 (user_namespaces(7)).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use super::root::{self, Root};
 use super::status::{self, Status};
@@ -39,7 +43,39 @@ pub struct Portrait {
     pub last_capability: Option<u32>,
 }
 
+/// What a process says of itself.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Own {
+    pub names: Option<Names>,
+    /// Kind and identity. Nothing where it has no /proc, or one that is not the kernel's.
+    pub namespaces: Vec<(String, String)>,
+}
+
+impl Own {
+    /// Of the process that asks.
+    pub fn now() -> Own {
+        let real = look::is_procfs("/proc/self/ns");
+        let link = |kind: &str| {
+            let link = look::link(format!("/proc/self/ns/{kind}"))?;
+            Some((kind.to_owned(), link.display().to_string()))
+        };
+        let namespaces = KINDS.into_iter().filter(|_| real).filter_map(link).collect();
+        Own { names: look::names(), namespaces }
+    }
+}
+
 impl Portrait {
+    /// Adds what the process says of itself, where it was not to be seen from outside.
+    pub fn complete(&mut self, own: &Own) {
+        self.names.clone_from(&own.names);
+        for kind in KINDS {
+            let said = own.namespaces.iter().find(|(said, _)| said == kind);
+            if let Some((_, link)) = said {
+                self.namespaces.entry(kind).or_insert_with(|| link.clone());
+            }
+        }
+    }
+
     /// Takes it. `limits` names the cgroup files to be read: `memory.max`.
     pub fn of(pid: i32, limits: &[String]) -> Portrait {
         let proc = |file: &str| format!("/proc/{pid}/{file}");
@@ -65,7 +101,9 @@ impl Portrait {
 
     /// This process's own, with the names that it can ask for itself.
     pub fn of_this_process(limits: &[String]) -> Portrait {
-        Portrait { names: look::names(), ..Portrait::of(look::pid(), limits) }
+        let mut portrait = Portrait::of(look::pid(), limits);
+        portrait.complete(&Own::now());
+        portrait
     }
 
     /// What execve decides: capabilities are computed anew by it (capabilities(7)), and a filter that
@@ -141,6 +179,18 @@ mod tests {
         assert!(portrait.namespaces["mnt"].starts_with("mnt:["));
         assert_eq!(portrait.ids_inside(), Some(look::ids()));
         assert!(!portrait.names.unwrap().host.is_empty());
+    }
+
+    #[test]
+    fn what_is_said_fills_what_was_not_seen_and_nothing_else() {
+        let seen = [("mnt", "mnt:[1]".to_owned())].into();
+        let mut portrait = Portrait { namespaces: seen, ..Portrait::default() };
+        let said = [("mnt", "mnt:[2]"), ("net", "net:[3]"), ("odd", "x")];
+        let namespaces = said.map(|(kind, link)| (kind.to_owned(), link.to_owned())).into();
+        portrait.complete(&Own { names: None, namespaces });
+        let both = [("mnt", "mnt:[1]".to_owned()), ("net", "net:[3]".to_owned())];
+        assert_eq!(portrait.namespaces, both.into());
+        assert_eq!(Own::now().namespaces.len(), Portrait::of(look::pid(), &[]).namespaces.len());
     }
 
     #[test]

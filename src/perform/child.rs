@@ -9,9 +9,10 @@ use super::talk::{Message, Talk};
 use super::{Held, in_step, perform};
 use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
+use crate::inspect::portrait::Own;
 use crate::lifecycle::journal::Journal;
 use crate::plan::Plan;
-use crate::sys::{Fd, Kernel, Manner, look, plumbing};
+use crate::sys::{Fd, Kernel, Manner, plumbing};
 
 /// Sends what is told to the runtime.
 struct Wire<'a>(&'a Talk);
@@ -64,8 +65,8 @@ fn converse(plan: &Plan, held: &mut Held, names: &Kernel) -> Result<End> {
         let Some(talk) = held.talk.clone() else { return Ok(End::Left(at)) };
         let (from, to, told, pid) = match talk.hear()? {
             Some((Message::Go { from, to, told, pid }, _)) => (from, to, told, pid),
-            Some((Message::Called, _)) => {
-                talk.say(&Message::Names(look::names()))?;
+            Some((Message::Who, _)) => {
+                talk.say(&Message::Own(Own::now()))?;
                 continue;
             }
             _ => return Ok(End::Left(at)),

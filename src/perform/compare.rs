@@ -3,7 +3,7 @@
 //! ```text
 //!   before anything     the host's portrait; its mounts
 //!   created             the container's portrait: complete, and nothing of its program in it yet;
-//!                       what it is called, which it is asked over the conversation
+//!                       what it alone can say, for which it is asked over the conversation
 //!   started             what execve decides: capabilities, filters
 //!   ended               what the kernel counted in its cgroup, which stands for a moment longer
 //!   undone              the host again
@@ -21,10 +21,11 @@ use super::talk::Message;
 use crate::event::{Difference, Event};
 use crate::inspect::counters::counters;
 use crate::inspect::host::{Host, Made};
+use crate::inspect::portrait::Own;
 use crate::inspect::{Portrait, differences, tree};
 use crate::parts::namespaces::Namespace;
 use crate::plan::{Act, Plan};
-use crate::sys::look::{self, Names};
+use crate::sys::look;
 
 /// Both sides, as far as they have been seen.
 pub struct Comparison<'a> {
@@ -51,10 +52,13 @@ impl<'a> Comparison<'a> {
 
     /// The container is complete but for its program.
     pub fn created(&mut self, created: &Created) {
-        let portrait = Portrait::of(created.pid.0, &self.limits);
-        let root = portrait.root.as_ref().and_then(|root| root.identity);
+        let mut portrait = Portrait::of(created.pid.0, &self.limits);
+        if let Some(own) = created.own() {
+            portrait.complete(&own);
+        }
+        let root = self.plan.root().and_then(look::identity);
         self.before.container(root, portrait.namespaces.get("mnt").cloned());
-        self.container = Some(Portrait { names: created.names(), ..portrait });
+        self.container = Some(portrait);
     }
 
     /// The root filesystem is complete, and nothing will be started in it.
@@ -113,12 +117,12 @@ fn joined(plan: &Plan) -> impl Iterator<Item = &'static str> {
 }
 
 impl Created<'_> {
-    /// What the container is called, in its own words. None where it can say nothing any more.
-    pub fn names(&self) -> Option<Names> {
+    /// What the container says of itself. None where it can say nothing any more.
+    fn own(&self) -> Option<Own> {
         let talk = self.talk.as_ref().filter(|_| self.plan.silent >= self.plan.start)?;
-        talk.say(&Message::Called).ok()?;
+        talk.say(&Message::Who).ok()?;
         match talk.hear().ok()?? {
-            (Message::Names(names), _) => names,
+            (Message::Own(own), _) => Some(own),
             _ => None,
         }
     }

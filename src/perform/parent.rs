@@ -223,7 +223,7 @@ impl Runner<'_, '_> {
                 Some((Message::Terminal, fd)) => *self.terminal = fd,
                 Some((Message::Done { next }, _)) => return Ok(next),
                 Some((Message::Failed { index, error }, _)) => return Err((index, error)),
-                Some((Message::Go { .. } | Message::Called | Message::Names(_), _)) | None => {
+                Some((Message::Go { .. } | Message::Who | Message::Own(_), _)) | None => {
                     return Err((last, gone()));
                 }
             }

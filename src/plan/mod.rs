@@ -19,6 +19,7 @@ use nix::sched::CloneFlags;
 use crate::event::{Event, FORMAT, Lane, StepInfo};
 use crate::parts::cgroups::Cgroup;
 use crate::parts::namespaces::Namespace;
+use crate::parts::process::Process;
 use crate::parts::state::State;
 use crate::rootfs::Recipe;
 pub use create::plan;
@@ -138,6 +139,14 @@ impl Plan {
     pub fn own_root(&self) -> Option<&Path> {
         self.steps.iter().find_map(|step| match &step.act {
             Act::Tree(tree) => Some(tree.root.as_path()),
+            _ => None,
+        })
+    }
+
+    /// The folder that becomes the container's root.
+    pub fn root(&self) -> Option<&Path> {
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::Process(Process::Exec(program)) => Some(program.root.as_path()),
             _ => None,
         })
     }

@@ -228,6 +228,12 @@ pub fn filesystem_type(fd: &Fd) -> Result<i64> {
     Ok(answer.filesystem_type().0 as i64)
 }
 
+/// Whether a path leads into a procfs: what is read there is the kernel's word.
+pub fn is_procfs(path: impl AsRef<Path>) -> bool {
+    nix::sys::statfs::statfs(path.as_ref())
+        .is_ok_and(|answer| answer.filesystem_type() == nix::sys::statfs::PROC_SUPER_MAGIC)
+}
+
 /// The flags of the mount that a file is on (statvfs(3)).
 pub fn mount_flags(fd: &Fd) -> Result<nix::sys::statvfs::FsFlags> {
     let answer = nix::sys::statvfs::fstatvfs(fd).map_err(std::io::Error::from)?;

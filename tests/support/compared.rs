@@ -4,11 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bundle::{Bundle, ran, read};
 use super::derived::{Sides, Table, output, wrong};
-use super::wait_until;
+use super::{needs, wait_until};
 
 /// The events of one kind in a bundle's file.
 pub fn events(bundle: &Bundle, kind: &str) -> Vec<Value> {
@@ -142,4 +142,16 @@ pub fn counted(bundle: &Bundle) -> (i32, Vec<(String, u64)>) {
 
 pub fn count(rows: &[(String, u64)], name: &str) -> Option<u64> {
     rows.iter().find(|(property, _)| property == name).map(|(_, value)| *value)
+}
+
+/// No mount namespace, and without root only the user namespace that this takes.
+pub fn chroot_only(bundle: Bundle) -> Bundle {
+    let own = if needs::is_root() { json!([]) } else { json!([{"type": "user"}]) };
+    bundle
+        .without("/mounts")
+        .without("/linux/maskedPaths")
+        .without("/linux/readonlyPaths")
+        .without("/hostname")
+        .set("/root/readonly", json!(false))
+        .set("/linux/namespaces", own)
 }

@@ -59,8 +59,9 @@ fn tall_row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 
         .zip(widths)
         .enumerate()
         .map(|(i, (cell, width))| match i {
+            _ if !look.wraps => vec![cell.clone()],
             0 => in_column(cell.trim(), width - 2).iter().map(|line| format!("  {line}")).collect(),
-            _ => in_column(cell, width.max(1)),
+            _ => prose(&ends(cell, width, look.glyphs().dots), width.max(1)),
         })
         .collect();
     let height = columns.iter().map(Vec::len).max().unwrap_or(1);
@@ -71,8 +72,8 @@ fn tall_row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 
     (0..height).map(line).collect()
 }
 
-/// Prose in a column that nothing may stick out of: a path that is too long ends a line behind a `/`,
-/// another name between its parts, or where it must.
+/// A name in a column that nothing may stick out of: one that is too long ends a line between its parts,
+/// or where it must.
 fn in_column(text: &str, room: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for line in prose(text, room) {
@@ -93,6 +94,24 @@ fn in_column(text: &str, room: usize) -> Vec<String> {
         lines.push(rest.to_owned());
     }
     lines
+}
+
+/// The same with each word that is longer than the column shortened to its end: of a path the last
+/// names say most. The whole of it is in `--events`.
+fn ends(cell: &str, room: usize, dots: &str) -> String {
+    let end = |word: &str| {
+        let mut rest = word;
+        while width(rest) + width(dots) > room && !rest.is_empty() {
+            let mut shorter = rest.chars();
+            shorter.next();
+            rest = shorter.as_str();
+        }
+        // Better a whole name than a part of one.
+        let name = rest.find('/').filter(|at| *at + 1 < rest.len());
+        format!("{dots}{}", &rest[name.unwrap_or(0)..])
+    };
+    let word = |word: &str| if width(word) > room { end(word) } else { word.to_owned() };
+    cell.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 4]) -> String {
@@ -159,5 +178,17 @@ mod tests {
             let bare = |text: &str| text.replace(' ', "");
             prop_assert_eq!(bare(&lines.concat()), bare(&text));
         }
+    }
+
+    #[test]
+    fn of_a_path_that_is_too_long_the_last_names_stay() {
+        assert_eq!(
+            ends("bind of /a/long/path/rootfs, 6 mounts", 14, "..."),
+            "bind of .../rootfs, 6 mounts"
+        );
+        assert_eq!(ends("short", 14, "..."), "short");
+        assert_eq!(ends("/averylongname", 8, "..."), "...gname");
+        assert_eq!(ends("漢字漢字漢字", 7, "..."), "...漢字");
+        assert_eq!(ends("abc", 1, "..."), "...");
     }
 }
