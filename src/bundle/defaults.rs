@@ -65,7 +65,7 @@ pub fn own(args: &[String], terminal: bool, root: bool) -> Value {
         "PS1=box:$PWD # ",
     ]);
     if let Some(linux) = config["linux"].as_object_mut().filter(|_| !root) {
-        linux.remove("resources");
+        linux.shift_remove("resources");
     }
     config
 }
@@ -81,7 +81,7 @@ pub fn rootless(uid: u32, gid: u32) -> Value {
         list.push(json!({"type": "user"}));
     }
     if let Some(linux) = linux.as_object_mut() {
-        linux.remove("resources");
+        linux.shift_remove("resources");
     }
     if let Some(mounts) = config["mounts"].as_array_mut() {
         for mount in mounts {
