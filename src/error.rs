@@ -128,7 +128,10 @@ impl From<serde_json::Error> for Error {
 
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Error {
-        Error::yours(e.to_string())
+        match e.raw_os_error() {
+            Some(errno) => Error::yours(Errno::from_raw(errno).desc()),
+            None => Error::yours(e.to_string()),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
 mod support;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -166,6 +166,65 @@ fn a_run_inside_a_container_names_what_covers_proc() {
     says(run, &["mount(", "\"proc\"", "= EPERM", "/proc/sys"]);
 }
 
+/// A cgroup for what podman makes, in every tree; gone with the value.
+struct Parent(String);
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        let trees = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let trees = trees.map(|tree| tree.path()).chain(["/sys/fs/cgroup".into()]);
+        let dirs: Vec<PathBuf> = trees.map(|tree| tree.join(&self.0)).collect();
+        wait_until("podman's helpers have ended", || {
+            dirs.iter().for_each(|dir| remove_cgroups(dir));
+            !dirs.iter().any(|dir| dir.exists())
+        });
+    }
+}
+
+fn remove_cgroups(dir: &Path) {
+    let below = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    below.filter(|path| path.is_dir()).for_each(|path| remove_cgroups(&path));
+    let _ = std::fs::remove_dir(dir);
+}
+
+/// podman with nothing of this machine's: neither its storage nor its configuration's limits.
+fn in_a_container_of_podmans(script: &str, more: &[&str]) -> Ran {
+    let outer = bundle();
+    std::fs::copy(program(), outer.rootfs().join("bin/learnc")).unwrap();
+    let parent = Parent(format!("learnc-podman-{}", outer.id));
+    let mut podman = Command::new("podman");
+    for (option, place) in [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")] {
+        podman.arg(option).arg(outer.dir.join("podman").join(place));
+    }
+    podman.args(["--storage-driver", "vfs", "--cgroup-manager", "cgroupfs"]);
+    podman.args(["--events-backend", "none", "run", "--rm", "--network", "none"]);
+    podman.args(["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]);
+    podman.args(["--cgroup-parent", &parent.0]).args(more).arg("--rootfs").arg(outer.rootfs());
+    ran(podman.args(["/bin/sh", "-c", script]).stdin(std::process::Stdio::null()))
+}
+
+fn inside_a_container_of_podmans() {
+    let doctor = in_a_container_of_podmans("exec learnc doctor --json", &[]);
+    amiss(&doctor, "surroundings", "container", "podman");
+    amiss(&doctor, "fresh_proc", "masked", "/proc/sys");
+    amiss(&doctor, "user_namespaces", "filtered", "sethostname");
+    assert_eq!(doctor.status, 1, "{doctor:?}");
+}
+
+fn a_run_inside_a_container_of_podmans_names_its_filter() {
+    let run = "HOME=/tmp learnc --root /tmp/state run --quiet -- true";
+    let unmasked = ["--security-opt", "unmask=ALL"];
+    let run = in_a_container_of_podmans(run, &unmasked);
+    assert_eq!(run.status, 1, "{run:?}");
+    for word in ["sethostname(", "= EPERM", "seccomp filter", "seccomp=unconfined"] {
+        assert!(run.stderr.contains(word), "{word}: {}", run.stderr);
+    }
+    let open = [&unmasked[..], &["--security-opt", "seccomp=unconfined"]].concat();
+    let run = "HOME=/tmp learnc --root /tmp/state run --quiet -- hostname";
+    let run = in_a_container_of_podmans(run, &open);
+    assert_eq!((run.status, run.stdout.trim()), (0, "box"), "the remedies help: {}", run.stderr);
+}
+
 fn the_page_is_plain_where_nobody_can_see_colours() {
     let page = |locale: &str, more: &[&str]| {
         let mut doctor = learnc(["doctor"]);
@@ -193,6 +252,7 @@ fn what_doctor_tries_leaves_nothing() {
 fn main() {
     let namespaces = &[Need::Containers];
     let runs_runc = &[Need::Root, Need::Busybox, Need::Runc, Need::Containers];
+    let runs_podman = &[Need::Root, Need::Busybox, Need::Podman, Need::Containers];
     suite(vec![
         test(
             "no newuidmap in PATH: one id, and the package that helps",
@@ -215,6 +275,16 @@ fn main() {
             "inside a container a run names what covers /proc",
             runs_runc,
             a_run_inside_a_container_names_what_covers_proc,
+        ),
+        test(
+            "inside podman's container: its masks and filter",
+            runs_podman,
+            inside_a_container_of_podmans,
+        ),
+        test(
+            "inside podman's container a run names the filter",
+            runs_podman,
+            a_run_inside_a_container_of_podmans_names_its_filter,
         ),
         test(
             "the page is plain text in a pipe",

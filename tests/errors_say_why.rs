@@ -6,8 +6,10 @@
 
 mod support;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use serde_json::json;
+use support::bundle::ran;
 use support::*;
 
 /// The bundle with a file in its root filesystem, as its program.
@@ -106,10 +108,120 @@ fn ids_that_this_user_does_not_have() {
     fails(&bundle, &["linux.uidMappings"]);
 }
 
+fn a_folder_that_root_path_does_not_lead_to() {
+    fails(&bundle().set("/root/path", "rootsf".into()), &["root.path", "no folder", "rootsf"]);
+    let file = bundle().set("/root/path", "config.json".into());
+    fails(&file, &["root.path", "no folder", "config.json"]);
+}
+
+fn a_word_misspelt_in_the_config() {
+    let namespaces =
+        |bundle: &Bundle| bundle.config["linux"]["namespaces"].as_array().unwrap().len();
+    let bundle = bundle();
+    let count = namespaces(&bundle);
+    let bundle = bundle.set(&format!("/linux/namespaces/{count}"), json!({"type": "pdi"}));
+    fails(&bundle, &[&format!("linux.namespaces[{count}].type"), "`pdi`", "try      \"pid\""]);
+    let limit = json!([{"type": "RLIMIT_NOFIEL", "soft": 9, "hard": 9}]);
+    let bundle = support::bundle().set("/process/rlimits", limit);
+    fails(&bundle, &["process.rlimits[0].type", "try      \"RLIMIT_NOFILE\""]);
+}
+
+fn an_option_that_a_filesystem_does_not_take() {
+    let bundle = bundle();
+    let options = bundle.config["mounts"][1]["options"].as_array().unwrap().len();
+    let bundle = bundle.set(&format!("/mounts/1/options/{options}"), "nosiud".into());
+    fails(&bundle, &["mounts[1]", "EINVAL", "nosiud", "typing error"]);
+}
+
+fn what_the_config_names_and_nobody_has() {
+    let mounts = bundle().config["mounts"].as_array().unwrap().len();
+    let mount =
+        json!({"destination": "/x", "type": "bind", "source": "/nowhere/x", "options": ["bind"]});
+    let bound = bundle().set(&format!("/mounts/{mounts}"), mount);
+    fails(&bound, &["source /nowhere/x", "ENOENT"]);
+    let joined = bundle().set("/linux/namespaces/0/path", "/nowhere/ns".into());
+    fails(&joined, &["linux.namespaces[0]", "/nowhere/ns"]);
+    fails(&bundle().set("/process/cwd", "/nowhere".into()), &["process.cwd", "no /nowhere inside"]);
+    fails(&bundle().args([""]), &["process.args[0]"]);
+}
+
+fn a_config_that_is_none() {
+    let broken = |text: &str, words: &[&str]| {
+        let bundle = bundle();
+        std::fs::write(bundle.dir.join("config.json"), text).unwrap();
+        let mut run = support::learnc(["--root"]);
+        run.arg(bundle.state_root()).args(["run", "--quiet", "x", "--bundle"]).arg(&bundle.dir);
+        let run = ran(&mut run);
+        assert_eq!(run.status, 1, "{run:?}");
+        let said = |word: &str| assert!(run.stderr.contains(word), "{word}: {}", run.stderr);
+        words.iter().copied().chain(["config.json", "\n  try "]).for_each(said);
+    };
+    broken("{\"ociVersion\": \"1.0.0\",\n }", &["line 2, column 2"]);
+    broken("", &["line 1"]);
+    broken("[]", &["must be an object"]);
+    broken("{\"ociVersion\": \"2.0.0\"}", &["ociVersion", "2.0.0"]);
+}
+
+/// The command fails, says these words, and what to try.
+fn refused(command: &mut Command, words: &[&str]) {
+    let run = ran(command);
+    assert_eq!(run.status, 1, "{command:?}: {run:?}");
+    for word in words {
+        assert!(run.stderr.contains(word), "{command:?}: {word:?} is not in: {}", run.stderr);
+    }
+    assert!(run.stderr.contains("\n  try "), "{command:?}: no remedy: {}", run.stderr);
+    assert!(!run.stderr.contains("os error"), "a number for people: {}", run.stderr);
+}
+
+fn a_file_of_the_command_line_that_cannot_be() {
+    let bundle = bundle();
+    let run = |option: &str, path: &str, word: &str| {
+        let run = ["run", "--quiet", option, path, "x"];
+        refused(&mut bundle.learnc(run), &[option, word]);
+    };
+    run("--events", "/nowhere/x", "/nowhere/x");
+    run("--pid-file", "/nowhere/x", "/nowhere/x");
+    run("--console-socket", "/nowhere/x", "terminal");
+    refused(&mut bundle.learnc(["run", "--from", "/nowhere/x"]), &["--from /nowhere/x"]);
+    let log = ["--log", "/nowhere/x", "state", "x"];
+    refused(&mut bundle.learnc(log), &["--log /nowhere/x", "no container x"]);
+    let states = ["--root", "/proc/nowhere", "run", "--quiet", "x"];
+    refused(support::learnc(states).current_dir(&bundle.dir), &["/proc/nowhere", "--root DIR"]);
+}
+
+fn a_program_taken_for_an_id() {
+    let bundle = bundle();
+    std::fs::create_dir(bundle.dir.join("empty")).unwrap();
+    let mut run = bundle.learnc(["run", "hostname"]);
+    let run = ran(run.current_dir(bundle.dir.join("empty")));
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("learnc run -- hostname"), "{}", run.stderr);
+}
+
+fn an_archive_of_something_else() {
+    let bundle = bundle();
+    let noise: Vec<u8> = (0..4096_u32).map(|n| ((n * 7919) >> 3) as u8 | 0x80).collect();
+    let path = bundle.dir.join("noise");
+    std::fs::write(&path, noise).unwrap();
+    let from = path.to_str().unwrap();
+    let run = ran(&mut bundle.learnc(["run", "--quiet", "--from", from]));
+    assert_eq!(run.status, 1, "{run:?}");
+    assert!(run.stderr.contains("no complete tar archive"), "{}", run.stderr);
+    assert!(run.stderr.is_ascii(), "the archive's bytes are shown: {}", run.stderr);
+}
+
 fn main() {
     suite(vec![
         test("a program that is not there: what is", RUNS, a_program_that_is_not_there),
         test("a program that cannot start: which part of it", RUNS, a_program_that_cannot_start),
+        test("a program taken for an id", RUNS, a_program_taken_for_an_id),
+        test("root.path leads nowhere", RUNS, a_folder_that_root_path_does_not_lead_to),
+        test("a word misspelt: which was meant", RUNS, a_word_misspelt_in_the_config),
+        test("a mount option misspelt", RUNS, an_option_that_a_filesystem_does_not_take),
+        test("what the config names is not there", RUNS, what_the_config_names_and_nobody_has),
+        test("a config that is none: where", RUNS, a_config_that_is_none),
+        test("a file of an option that cannot be", RUNS, a_file_of_the_command_line_that_cannot_be),
+        test("an archive of something else", RUNS, an_archive_of_something_else),
         test("a program for another machine, or another libc", RUNS, a_program_for_another_machine),
         test("a program on a noexec mount", RUNS, a_program_on_a_noexec_mount),
         test("a filesystem that no kernel knows", RUNS, a_filesystem_that_no_kernel_knows),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use learnc::bundle::{self, defaults};
-use learnc::event::{Event, Observer};
+use learnc::event::{Event, Lane, Observer};
 use learnc::facts::Facts;
 use learnc::perform::pretend;
 use learnc::plan::{Options, plan};
@@ -203,6 +203,25 @@ fn a_reader_that_goes_away_does_not_end_the_run() {
     }
     let terminal = Terminal::new(Manner::Explained, terminal(80), Box::new(Gone));
     events("run").iter().for_each(|event| terminal.see(event));
+}
+
+#[test]
+fn a_folded_run_takes_back_what_it_made_without_a_word() {
+    let removed = Event::Bulk {
+        index: 0,
+        pid: 1,
+        lane: Lane::Runtime,
+        below: "/somewhere/learnc/run-1".into(),
+        calls: [("unlinkat".to_owned(), 81)].into(),
+    };
+    let whole = events("run");
+    let program_ended = whole.iter().position(|event| matches!(event, Event::Ended { .. }));
+    let mut events = whole[..=program_ended.unwrap()].to_vec();
+    let before = told(&events, Manner::Folded, terminal(80));
+    events.push(removed);
+    events.push(Event::Undone { text: "rm -r /somewhere/learnc/run-1".into() });
+    assert_eq!(told(&events, Manner::Folded, terminal(80)), before);
+    assert!(told(&events, Manner::Explained, terminal(80)).contains("unlinkat ×81"));
 }
 
 #[test]

@@ -94,9 +94,9 @@ pub fn for_user(mut config: Value, uid: u32, gid: u32) -> Value {
 fn without_device_rules(linux: &mut Value) {
     let Some(linux) = linux.as_object_mut() else { return };
     if let Some(resources) = linux.get_mut("resources").and_then(Value::as_object_mut) {
-        resources.remove("devices");
+        resources.shift_remove("devices");
         if resources.is_empty() {
-            linux.remove("resources");
+            linux.shift_remove("resources");
         }
     }
 }

@@ -45,7 +45,9 @@ pub fn load(dir: &Path) -> Result<Bundle> {
             let text = format!("{} bytes; {LARGEST} are the most that is read", meta.len());
             return Err(Error::yours(text).at(file.display().to_string()));
         }
-        _ => std::fs::read_to_string(&file).named(&file)?,
+        _ => std::fs::read_to_string(&file).named(&file).map_err(|e| {
+            e.try_this("config.json must be a file, and readable for whoever runs learnc")
+        })?,
     };
     parse(&text, path).map_err(|e| e.at("config.json"))
 }
@@ -54,6 +56,7 @@ pub fn load(dir: &Path) -> Result<Bundle> {
 pub fn parse(text: &str, path: PathBuf) -> Result<Bundle> {
     let json: Value = serde_json::from_str(text).map_err(|e| {
         Error::yours(format!("line {}, column {}: {}", e.line(), e.column(), brief(&e)))
+            .try_this("what stands there or just before it is not JSON as RFC 8259 has it")
     })?;
     from_value(json, path)
 }
@@ -65,10 +68,13 @@ fn brief(e: &serde_json::Error) -> String {
 }
 
 pub fn from_value(mut json: Value, path: PathBuf) -> Result<Bundle> {
+    if !json.is_object() {
+        return Err(Error::yours("must be an object: { … }").try_this("learnc spec writes one"));
+    }
     let mut warnings = unknown_capabilities(&mut json);
     let spec: Spec = {
         let track = serde_path(&json);
-        track.map_err(|(place, text)| Error::yours(text).at(place))?
+        track.map_err(|(place, text)| misfit(&text).at(place))?
     };
     check_version(&json)?;
     refuse_unsupported(&json)?;
@@ -89,6 +95,24 @@ fn serde_path(json: &Value) -> std::result::Result<Spec, (String, String)> {
     })
 }
 
+/// A value that does not fit: with the word that was meant, where it was one of a few.
+fn misfit(text: &str) -> Error {
+    let error = Error::yours(text);
+    let Some((given, known)) = text.split_once("`, expected one of ") else { return error };
+    let given = given.rsplit('`').next().unwrap_or_default();
+    let letters = |word: &str| {
+        let mut letters: Vec<char> = word.to_lowercase().chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let meant = known.split(['`', ',', ' ']).filter(|word| !word.is_empty());
+    let mut meant = meant.filter(|word| letters(word) == letters(given));
+    match meant.next() {
+        Some(word) => error.try_this(format!("{word:?}")),
+        None => error,
+    }
+}
+
 fn check_version(json: &Value) -> Result<()> {
     let at = |e: Error| e.at("ociVersion");
     let Some(version) = json.get("ociVersion").and_then(Value::as_str) else {
@@ -96,7 +120,7 @@ fn check_version(json: &Value) -> Result<()> {
     };
     match version.split('.').next() {
         Some("1") => Ok(()),
-        _ => Err(at(Error::yours(format!("{version:?} is not 1.x")))),
+        _ => Err(at(Error::yours(format!("{version:?} is not 1.x")).try_this("\"1.2.0\""))),
     }
 }
 

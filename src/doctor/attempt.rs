@@ -12,7 +12,7 @@ use nix::sched::CloneFlags;
 use crate::error::Result;
 use crate::event::errno_name;
 use crate::facts::machine::{Attempt, Tried};
-use crate::sys::{At, Clone3, Fork, Kernel, Mount, Openat, Syscall, Write, plumbing};
+use crate::sys::{At, Clone3, Fork, Kernel, Mount, Openat, Sethostname, Syscall, Write, plumbing};
 
 /// Tries what a container without root begins with.
 pub fn all(k: &Kernel, uid: u32) -> Result<Tried> {
@@ -27,9 +27,12 @@ pub fn all(k: &Kernel, uid: u32) -> Result<Tried> {
         data: None,
     };
     let mounted = format!("mount({})", proc.args().to_text());
+    let name = Sethostname { name: "learnc" };
+    let named = format!("{}({})", Sethostname::NAME, name.args().to_text());
     Ok(Tried {
         user_namespace: one(k, user, "", &|| Ok(()))?,
         own_id: one(k, user, &format!("write({map:?}) to uid_map"), &|| write_map(&map))?,
+        hostname: one(k, user | CloneFlags::CLONE_NEWUTS, &named, &|| name.perform())?,
         fresh_proc: one(k, inside, &mounted, &|| proc.perform())?,
     })
 }

@@ -65,10 +65,7 @@ fn forbidden(facts: &Facts, machine: &Machine) -> Option<Finding> {
         return Some(apparmor(machine));
     }
     if works {
-        let own = machine.tried.as_ref().map(|tried| &tried.own_id);
-        let (own, errno) = own.and_then(|own| own.errno.as_ref().map(|errno| (own, errno)))?;
-        let finding = if facts.uid == 0 { root_not_mappable(facts) } else { missing("refused") };
-        return Some(finding.seen(&own.call, errno));
+        return powerless(facts, machine);
     }
     if setting(UNPRIVILEGED_CLONE) == Some("0") && !facts.is_root() {
         return Some(missing("switched_off").seen(format!("/proc/sys/{UNPRIVILEGED_CLONE}"), 0));
@@ -76,6 +73,24 @@ fn forbidden(facts: &Facts, machine: &Machine) -> Option<Finding> {
     let refused = refused?;
     let call = machine.tried.as_ref().map(|t| t.user_namespace.call.clone()).unwrap_or_default();
     Some(refusal(machine, &refused).seen(call, refused))
+}
+
+/// One can be made, and what a container begins with is refused in it.
+fn powerless(facts: &Facts, machine: &Machine) -> Option<Finding> {
+    let tried = machine.tried.as_ref()?;
+    if let Some(errno) = &tried.own_id.errno {
+        let refused = || Finding::missing("user_namespaces", "refused");
+        let finding = if facts.uid == 0 { root_not_mappable(facts) } else { refused() };
+        return Some(finding.seen(&tried.own_id.call, errno));
+    }
+    let errno = tried.hostname.errno.as_deref().filter(|_| machine.seccomp_mode == 2)?;
+    Some(filtered().seen(&tried.hostname.call, errno))
+}
+
+/// Engines' filters go by the capabilities of *their* container, and know of no namespace in it.
+pub fn filtered() -> Finding {
+    let finding = Finding::missing("user_namespaces", "filtered");
+    finding.seen("Seccomp in /proc/self/status", 2)
 }
 
 /// Ubuntu's restriction: a profile must allow user namespaces to the program.
@@ -101,9 +116,7 @@ pub fn refusal(machine: &Machine, errno: &str) -> Finding {
             let most = machine.most.get("user").copied().unwrap_or(0);
             missing("all_used").seen(MOST, most)
         }
-        "EPERM" | "ENOSYS" if machine.seccomp_mode == 2 => {
-            missing("filtered").seen("Seccomp in /proc/self/status", 2)
-        }
+        "EPERM" | "ENOSYS" if machine.seccomp_mode == 2 => filtered(),
         _ => missing("refused"),
     }
 }

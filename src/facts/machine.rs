@@ -76,6 +76,8 @@ pub struct Tried {
     pub user_namespace: Attempt,
     #[serde(default)]
     pub own_id: Attempt,
+    #[serde(default)]
+    pub hostname: Attempt,
     pub fresh_proc: Attempt,
 }
 

@@ -72,8 +72,7 @@ pub fn lines(base: Option<&Value>, config: &Value) -> Vec<(Change, String)> {
     diff.iter_all_changes().map(change).collect()
 }
 
-/// JSON as a person writes it: what is short on one line, fields in the order in which the
-/// specification has them.
+/// JSON as a person writes it: what is short on one line.
 pub fn text(config: &Value) -> String {
     let mut text = String::new();
     write(config, 0, 0, &mut text);
@@ -125,38 +124,7 @@ fn brief(value: &Value) -> String {
 }
 
 fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    let mut fields: Vec<_> = value.as_object().into_iter().flatten().collect();
-    fields.sort_by_key(|(key, _)| rank(key));
-    fields.into_iter()
-}
-
-/// Where a field stands: those that people look for first, in the specification's order; the rest by
-/// their names.
-fn rank(field: &str) -> usize {
-    const FIRST: &[&str] = &[
-        "ociVersion",
-        "root",
-        "process",
-        "hostname",
-        "mounts",
-        "linux",
-        "path",
-        "terminal",
-        "args",
-        "cwd",
-        "env",
-        "user",
-        "capabilities",
-        "destination",
-        "type",
-        "source",
-        "options",
-        "namespaces",
-        "uidMappings",
-        "gidMappings",
-        "containerID",
-    ];
-    FIRST.iter().position(|first| *first == field).unwrap_or(FIRST.len())
+    value.as_object().into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -172,7 +140,7 @@ mod tests {
             "process": {"args": ["sh"], "cwd": "/", "user": {"uid": 0}},
             "linux": {"namespaces": [{"type": "pid"}], "resources": {"pids": {"limit": 1}}},
         });
-        let new = ["process.user", "hostname", "linux.namespaces", "linux.resources"];
+        let new = ["hostname", "process.user", "linux.namespaces", "linux.resources"];
         assert_eq!(added(&base, &config), new);
         assert_eq!(lost(&base, &config), [""; 0]);
     }

@@ -182,15 +182,17 @@ pub fn oci_state(container: &Container) -> Result<serde_json::Value> {
     let mut state = serde_json::json!({
         "ociVersion": record.oci_version,
         "id": record.id,
+        // "REQUIRED when status is created or running": runc answers 0 for a stopped one.
+        "pid": if status == Status::Stopped { 0 } else { record.pid },
         "status": status,
         "bundle": record.bundle,
         "rootfs": record.rootfs,
         "created": record.created,
         "owner": record.owner,
-        "annotations": record.annotations,
     });
-    // "REQUIRED when status is created or running": runc answers 0 for a stopped one.
-    state["pid"] = if status == Status::Stopped { 0.into() } else { record.pid.into() };
+    if !record.annotations.is_empty() {
+        state["annotations"] = serde_json::to_value(&record.annotations)?;
+    }
     Ok(state)
 }
 

@@ -34,7 +34,7 @@ pub fn steps(
         }
         if name.len() > LONGEST {
             let text = format!("{} bytes; the kernel takes {LONGEST} at the most", name.len());
-            return Err(Error::yours(text).at(field));
+            return Err(Error::yours(text).at(field).try_this("a shorter name"));
         }
         let act = match field {
             "hostname" => Identity::Hostname(name.into()),

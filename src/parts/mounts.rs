@@ -255,7 +255,10 @@ fn filesystem(k: &Kernel, mount: &Mount, target: &Fd, fstype: &str, source: &str
 fn bind(k: &Kernel, mount: &Mount, source: &Path, root: &Fd) -> Result<()> {
     let from = k
         .call(Openat { dir: At::CWD, path: source, flags: nix::fcntl::OFlag::O_PATH, mode: 0 })
-        .map_err(|e| e.at(format!("source {}", source.display())))?;
+        .map_err(|e| {
+            e.at(format!("source {}", source.display()))
+                .try_this("a path of the host that is there; a relative one starts at the bundle")
+        })?;
     let target = match k.pretends() || look::is_open_dir(&from)? {
         true => below::directory(k, root, &mount.destination)?,
         false => below::file(k, root, &mount.destination)?,

@@ -156,7 +156,9 @@ pub fn perform(k: &Kernel, what: &Namespace) -> Result<()> {
     match what {
         Namespace::Clone { .. } => unreachable!("the performing loop clones itself"),
         Namespace::Join { kind, path } => {
-            let fd = k.call(Openat { dir: At::CWD, path, flags: OFlag::O_RDONLY, mode: 0 })?;
+            let open = Openat { dir: At::CWD, path, flags: OFlag::O_RDONLY, mode: 0 };
+            let remedy = "a namespace that is there: /proc/PID/ns/…, or a file it is bound to";
+            let fd = k.call(open).map_err(|e| e.try_this(remedy))?;
             k.call(Setns { fd: &fd, kind: *kind })
         }
         Namespace::Unshare { flags } => k.call(Unshare { flags: *flags }),

@@ -57,7 +57,10 @@ pub fn perform(k: &Kernel, what: &Process) -> Result<()> {
 fn enter(k: &Kernel, path: &Path) -> Result<()> {
     match k.ask(Chdir { path }, &[Errno::ENOENT]) {
         Err(e) if e.errno() == Some(Errno::ENOENT) => {
-            make_parents(k, path)?;
+            make_parents(k, path).map_err(|e| {
+                e.because(format!("There is no {} inside the container.", path.display()))
+                    .try_this("make it in the root filesystem, or another process.cwd")
+            })?;
             k.call(Chdir { path })?;
         }
         other => other?,
@@ -104,7 +107,9 @@ fn exec(k: &Kernel, what: &Program) -> Result<()> {
 /// Finds the program as execvp(3) would, but along the PATH of the *container's* environment.
 fn find(what: &Program, only_shown: bool) -> Result<PathBuf> {
     let Some(name) = what.args.first().filter(|name| !name.is_empty()) else {
-        return Err(Error::yours("no program to run").at("process.args"));
+        return Err(Error::yours("no program to run")
+            .at("process.args[0]")
+            .try_this("\"args\": [\"sh\"]"));
     };
     if name.contains('/') {
         return Ok(what.cwd.join(name));

@@ -14,6 +14,7 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags};
 use nix::sys::statvfs::FsFlags;
@@ -69,7 +70,8 @@ pub fn perform(k: &Kernel, what: &Rootfs, root: &mut Option<Fd>) -> Result<()> {
             let flags = MsFlags::MS_BIND | MsFlags::MS_REC;
             let place = Place::Path(path);
             let (source, fstype, data) = (Some(place), None, None);
-            k.call(Mount { source, target: place, fstype, flags, data })?;
+            k.call(Mount { source, target: place, fstype, flags, data })
+                .map_err(|e| not_there(e, path))?;
             *root = Some(hold(k, path)?);
             Ok(())
         }
@@ -89,7 +91,20 @@ pub fn perform(k: &Kernel, what: &Rootfs, root: &mut Option<Fd>) -> Result<()> {
 
 fn hold(k: &Kernel, path: &Path) -> Result<Fd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-    k.call(Openat { dir: At::CWD, path, flags, mode: 0 })
+    k.call(Openat { dir: At::CWD, path, flags, mode: 0 }).map_err(|e| not_there(e, path))
+}
+
+/// The first thing that a config from elsewhere gets wrong.
+fn not_there(error: Error, path: &Path) -> Error {
+    let lacks = match error.errno() {
+        Some(Errno::ENOENT) => "There is no folder",
+        Some(Errno::ENOTDIR) => "It is no folder:",
+        _ => return error.at("root.path"),
+    };
+    error
+        .at("root.path")
+        .because(format!("{lacks} {}.", path.display()))
+        .try_this("the folder with the root filesystem; a relative path starts at the bundle")
 }
 
 /// The container's root, which every step after the first builds on.

@@ -28,7 +28,8 @@ pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
     for missing in root.ancestors().collect::<Vec<_>>().into_iter().rev() {
         if !missing.is_dir() {
             let call = Mkdirat { dir: At::CWD, path: missing, mode: 0o700 };
-            k.ask(call, &[Errno::EEXIST]).or_else(crate::error::ignore(Errno::EEXIST))?;
+            let made = k.ask(call, &[Errno::EEXIST]).or_else(crate::error::ignore(Errno::EEXIST));
+            made.map_err(|e| no_place(e, root))?;
         }
     }
     if !k.pretends() {
@@ -37,7 +38,7 @@ pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
     let call = Mkdirat { dir: At::CWD, path: dir, mode: 0o711 };
     k.call(call).map_err(|e| match e.errno() {
         Some(Errno::EEXIST) => taken(dir),
-        _ => e,
+        _ => no_place(e, root),
     })?;
     if k.pretends() {
         return Ok(Journal::pretended());
@@ -60,11 +61,19 @@ fn check_owner(root: &Path) -> Result<()> {
     }
 }
 
+fn no_place(error: Error, root: &Path) -> Error {
+    error
+        .because(format!("container states are kept in {}", root.display()))
+        .try_this("--root DIR, with a folder that can be written to")
+}
+
 fn taken(dir: &Path) -> Error {
     let id = dir.file_name().unwrap_or_default().to_string_lossy();
     Error::yours(format!("a container with the id {id} is there already"))
         .because(format!("its state is in {}", dir.display()))
-        .try_this(format!("learnc delete {id}, or another id (learnc list shows them)"))
+        .try_this(format!(
+            "another id, or learnc delete {id} (--force where it runs); learnc list shows all"
+        ))
 }
 
 /// Performs `Created`.
@@ -81,7 +90,8 @@ pub fn created(k: &Kernel, what: &State, pid: Pid) -> Result<()> {
     let text = serde_json::to_vec(&record)?;
     publish(k, &dir.join("state.json"), &text)?;
     match pid_file {
-        Some(path) => publish(k, path, pid.0.to_string().as_bytes()),
+        Some(path) => publish(k, path, pid.0.to_string().as_bytes())
+            .map_err(|e| e.at("--pid-file").try_this("a file in a folder that is there")),
         None => Ok(()),
     }
 }

@@ -56,7 +56,11 @@ fn check(path: &str, namespaces: &Namespaces) -> Result<()> {
         "kernel/domainname" | "kernel/hostname" => Uts,
         _ => {
             return Err(Error::yours("this setting belongs to no namespace")
-                .because("setting it would change the host"));
+                .because("setting it would change the host")
+                .try_this(format!(
+                    "sysctl {} shows it; sysctl -w sets it, on the host",
+                    path.replace('/', ".")
+                )));
         }
     };
     match namespaces.has(owner) {

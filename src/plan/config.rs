@@ -219,8 +219,16 @@ impl<'a> Config<'a> {
     }
 
     pub(super) fn terminal_open(&self) -> Result<Vec<Step>> {
-        if !self.terminal {
-            return Ok(vec![]);
+        match &self.options.terminal {
+            Terminals::Socket(_) if !self.terminal => {
+                return Err(Error::yours(
+                    "there is no terminal to send, for the config asks for none",
+                )
+                .at("--console-socket")
+                .try_this("\"terminal\": true in process, or no --console-socket"));
+            }
+            _ if !self.terminal => return Ok(vec![]),
+            _ => {}
         }
         let socket = match &self.options.terminal {
             Terminals::Socket(path) => Some(path.clone()),

@@ -45,7 +45,8 @@ impl Json {
 
 #[expect(clippy::disallowed_methods, reason = "the file that the user asked for by --events")]
 fn create(path: &PathBuf) -> Result<File> {
-    File::create(path).named(path)
+    let writable = "a file that can be written to, in a folder that is there";
+    File::create(path).named(path).map_err(|e| e.at("--events").try_this(writable))
 }
 
 fn descriptor(number: i32) -> Result<File> {

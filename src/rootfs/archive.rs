@@ -9,7 +9,7 @@
 //! All of it is bulk work: told as counts of calls ([`Kernel::bulk`]).
 
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -187,7 +187,8 @@ pub fn unpack(k: &Kernel, file: &Path, root: &Path) -> Result<()> {
 }
 
 fn not_readable(e: &std::io::Error, file: &Path) -> Error {
-    Error::yours(format!("{}: {e}", file.display()))
+    // What the library quotes behind the first colon are the bytes that are no header.
+    Error::yours(format!("{}: {}", file.display(), e.to_string().split(':').next().unwrap_or("")))
         .because("it is no complete tar archive")
         .try_this("a tar or tar.gz of a root filesystem; `tar -tf FILE` tests one")
 }
@@ -196,8 +197,7 @@ fn not_readable(e: &std::io::Error, file: &Path) -> Error {
 fn plain(file: &Path) -> Result<Box<dyn Read>> {
     let mut head = [0; 6];
     let count = std::fs::File::open(file).named(file)?.read(&mut head).named(file)?;
-    let opened =
-        std::io::BufReader::with_capacity(128 * 1024, std::fs::File::open(file).named(file)?);
+    let opened = BufReader::with_capacity(128 * 1024, std::fs::File::open(file).named(file)?);
     let other = |name: &str, tool: &str| {
         Err(Error::yours(format!("{}: compressed with {name}", file.display()))
             .because("tar and tar.gz are read")

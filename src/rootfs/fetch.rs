@@ -30,7 +30,8 @@ pub fn fetch(k: &Kernel, url: &str, sha256: Option<&str>, root: &Path) -> Result
     match sha256 {
         Some(asked) if asked != sum => {
             return Err(Error::yours("the archive is not the one that was asked for")
-                .because(format!("its sha256 is {sum}, and --sha256 says {asked}")));
+                .because(format!("its sha256 is {sum}, and --sha256 says {asked}"))
+                .try_this("the sum that its publisher tells; do not run what does not match"));
         }
         _ => {}
     }
@@ -86,6 +87,8 @@ fn refused(e: &ureq::Error) -> Error {
             .try_this("open the address in a browser: does it lead to a tar archive?"),
         ureq::Error::HostNotFound => Error::yours("no host of that name was found")
             .try_this("is there a network? --from busybox and --from host need none"),
+        ureq::Error::Io(e) => Error::yours(e.kind().to_string())
+            .try_this("is a server listening there? curl -I with that address tells"),
         e => Error::yours(e.to_string()),
     }
 }

@@ -21,6 +21,7 @@
 // A test file uses some of it; and tests may do what the product does only through src/sys.
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
+pub mod beside;
 pub mod bundle;
 pub mod compared;
 pub mod derived;

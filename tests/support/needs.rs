@@ -26,6 +26,7 @@ pub enum Need {
     /// Time for hundreds of lives: LEARNC_TESTS_EVERY is not 0.
     Patience,
     Runc,
+    Podman,
     /// A pure cgroup v2 tree in which this user may make cgroups.
     CgroupV2,
     /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
@@ -70,6 +71,7 @@ impl Need {
                 is_root() || scope.map_or(true, |scope| scope.trim() == "0")
             }
             Need::Runc => in_path("runc"),
+            Need::Podman => in_path("podman"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::SyscallInfo => syscall_info(),
@@ -98,6 +100,7 @@ impl Need {
             Need::Attach => "ptrace is allowed to parents only (kernel.yama.ptrace_scope)",
             Need::Ptrace => "ptrace is not allowed",
             Need::Runc => "no runc",
+            Need::Podman => "no podman",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::SyscallInfo => "this kernel has no PTRACE_GET_SYSCALL_INFO",

@@ -31,7 +31,9 @@ impl Kill {
         let record = container.record()?;
         let alive = matches!(container.status(), Status::Created | Status::Running);
         if !alive && !self.all {
-            return Err(Error::yours(format!("container {} is not running", self.id)));
+            return Err(Error::yours(format!("container {} is not running", self.id))
+                .because("its first process has ended, and a signal needs somebody to take it")
+                .try_this(format!("learnc delete {}", self.id)));
         }
         let observers = self.narration.observers(Usually::Silent)?;
         let manner = observers.any().map_or(Manner::Silent, Manner::Told);

@@ -51,9 +51,10 @@ impl List {
     }
 }
 
+/// Columns as wide as runc makes them, for scripts that cut by position.
 fn print_table<const N: usize>(rows: &[[String; N]]) {
-    let width =
-        |column: usize| rows.iter().map(|r| text::width(&plain(&r[column]))).max().unwrap_or(0);
+    let cells = |column: usize| rows.iter().map(move |row| text::width(&plain(&row[column])));
+    let width = |column: usize| cells(column).fold(9, usize::max);
     let widths: Vec<usize> = (0..N).map(width).collect();
     for row in rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| text::padded(&plain(cell), *width));

@@ -35,6 +35,9 @@ pub struct Run {
     /// Do not wait for the program
     #[arg(short, long, conflicts_with = "by_hand")]
     pub detach: bool,
+    /// Accepted for scripts that pass it; learnc never is a subreaper
+    #[arg(long, hide = true)]
+    pub no_subreaper: bool,
     /// Keep the container's state after it has ended
     #[arg(long, conflicts_with = "by_hand")]
     pub keep: bool,
@@ -95,11 +98,29 @@ impl Run {
         }
         let free = || lifecycle::free_id(&context.state_root, "run");
         let options = self.options(&self.id.clone().unwrap_or_else(free), context)?;
-        let mut bundle = bundle::load(self.bundle.bundle.as_deref().unwrap_or(".".as_ref()))?;
+        let mut bundle = self.load()?;
         if let (false, Some(process)) = (self.command.is_empty(), bundle.spec.process_mut()) {
             process.set_args(Some(self.command.clone()));
         }
         Ok((bundle, options))
+    }
+
+    /// `learnc run hostname` is a container named hostname; who meant the program is told how.
+    fn load(&self) -> Result<Bundle> {
+        let folder = self.bundle.bundle.as_deref().unwrap_or(".".as_ref());
+        match (&self.id, &self.bundle.bundle) {
+            (Some(id), None) if !folder.join("config.json").exists() => {
+                let program = std::iter::once(id).chain(&self.command);
+                let program = program.map(String::as_str).collect::<Vec<_>>().join(" ");
+                Err(Error::yours(format!("there is no config.json in this folder for {id}"))
+                    .because(format!("{id} is taken for a container's id, as with runc"))
+                    .try_this(format!(
+                        "learnc run -- {program} (a program, in a container of learnc's making), \
+                         --bundle DIR, or learnc spec"
+                    )))
+            }
+            _ => bundle::load(folder),
+        }
     }
 
     /// A bundle of learnc's own making.

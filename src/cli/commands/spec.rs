@@ -1,11 +1,15 @@
 //! `learnc spec`: writes a config.json to start from.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::bundle::defaults;
-use crate::error::{Error, Result};
+use crate::error::{Error, Named, Result};
 use crate::sys::look;
 
 #[derive(Debug, Args)]
@@ -31,7 +35,16 @@ impl Spec {
             };
             Error::from(e).at(path.display().to_string()).try_this(remedy)
         })?;
-        serde_json::to_writer_pretty(file, &config)?;
+        write(file, &config).named(&path)?;
         Ok(0)
     }
+}
+
+/// With tabs, as runc does: what `diff` shows between the two is what is different.
+fn write(mut file: std::fs::File, config: &Value) -> std::io::Result<()> {
+    let mut text = Vec::new();
+    let tabs = PrettyFormatter::with_indent(b"\t");
+    config.serialize(&mut Serializer::with_formatter(&mut text, tabs))?;
+    text.push(b'\n');
+    file.write_all(&text)
 }

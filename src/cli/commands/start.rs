@@ -26,7 +26,8 @@ impl Start {
         let status = container.status();
         if status != Status::Created {
             return Err(Error::yours(format!("container {} is {status}", self.id))
-                .because("only a created container can be started, and only once"));
+                .because("only a created container can be started, and only once")
+                .try_this(format!("learnc delete --force {0}, then learnc create {0}", self.id)));
         }
         let observers = self.narration.observers(Usually::Silent)?;
         let watch = Watch { observer: observers.any(), stepper: None };

@@ -25,6 +25,12 @@ impl Case<'_> {
                 Finding::missing("refused", "not_in_user_namespace").seen("filesystemtype", kind),
             ),
             ("EPERM", _) => Some(self.no_power()),
+            // fsopen(2) would say which; mount(2) has this one word for every option.
+            ("EINVAL", _) => self.text("data").map(|options| {
+                Finding::missing("refused", "mount_options")
+                    .seen("options", options)
+                    .seen("filesystemtype", kind)
+            }),
             _ => None,
         }
     }

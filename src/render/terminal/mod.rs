@@ -259,6 +259,10 @@ impl Observer for Terminal {
                 }
                 let calls = calls.iter().map(|(name, n)| format!("{name} ×{n}"));
                 let calls = calls.collect::<Vec<_>>().join(", ");
+                // What a run that made nothing else outside takes back first.
+                if story.now.is_none() {
+                    self.begin(story, None, "undo");
+                }
                 self.note(story, Some(*index), &format!("{calls}, below {below}"));
             }
             Event::Warning { text } => {
