@@ -22,6 +22,7 @@
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
 pub mod bundle;
+pub mod console;
 pub mod faults;
 pub mod host;
 pub mod life;
