@@ -87,7 +87,9 @@ fn missing<'a>(expected: &'a [String], calls: &[String]) -> Option<&'a str> {
 fn the_stage_makes_the_calls(stage: &Stage) {
     let calls: Vec<String> = calls(stage).iter().map(written).collect();
     if let Some(line) = missing(&stage.head.expect, &calls) {
-        panic!("{}: no such call, or not at its place: {line}\n{}", stage.name, calls.join("\n"));
+        let name = line.split(['(', ' ']).nth(1).unwrap_or_default();
+        let alike: Vec<String> = calls.into_iter().filter(|call| call.contains(name)).collect();
+        panic!("{}: no such call behind those before: {line}\n{}", stage.name, alike.join("\n"));
     }
 }
 

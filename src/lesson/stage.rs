@@ -231,6 +231,8 @@ mod tests {
             for by in [ROOT, Runner { root: false, uid: 1000, gid: 1000 }] {
                 let bundle = crate::bundle::from_value(stage.config(by), "/bundle".into()).unwrap();
                 assert_eq!(bundle.warnings, [""; 0], "{}", stage.name);
+                let text = growth::text(&stage.config(by));
+                assert!(!text.contains("null"), "{} for a learner's eyes:\n{text}", stage.name);
             }
         }
     }
