@@ -127,14 +127,14 @@ pub enum Seen {
 /// A row of "what changed": one property, read on both sides.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
-    /// The name under which the property is known: `mnt namespace`, `/`, `hostname`, `memory.max`.
+    /// The name under which the property is known: `mount namespace`, `/`, `hostname`, `memory.max`.
     pub property: String,
-    /// Empty where the host has no such thing.
+    /// Empty where the host has no such thing, or it could not be read.
     pub host: String,
     /// Empty where it could not be read.
     pub container: String,
-    /// `new`, `same`, `shared`, `changed`; `limit` for what a cgroup allows, `counted` for what the
-    /// kernel counted in it.
+    /// Of a namespace `new`, `joined` or `shared`; otherwise `changed` or `same`; `limit` for what a
+    /// cgroup allows, `counted` for what the kernel counted in it. Empty where a side is not known.
     pub verdict: String,
 }
 
@@ -192,7 +192,7 @@ pub enum Event {
     Ended { pid: i32, status: i32 },
     /// What differs between this host and the container, read from the kernel.
     Changed { rows: Vec<Difference> },
-    /// Which of the host's properties are as they were before: `mounts`, `cgroups`, `processes`.
+    /// Which of the host's properties are as they were before: `mounts`, `cgroups`, `processes`, `files`.
     HostAsBefore { checks: Vec<(String, bool)> },
 }
 

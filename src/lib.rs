@@ -53,6 +53,9 @@ pub mod perform;
 /// What outlives them: state, locks, and the journal of what must be undone.
 pub mod lifecycle;
 
+/// What a process is, read from the kernel: the host's side next to the container's.
+pub mod inspect;
+
 /// The one door to the kernel: a call is a value.
 pub mod sys;
 

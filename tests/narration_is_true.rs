@@ -90,17 +90,17 @@ fn a_run_of_the_default_config() {
     run_is_true(bundle(), 0, 100);
 }
 
-/// Kept, since taking a whole tree away is bulk work, which a note tells and not call by call.
+/// Taking the whole tree away again is told by the number of its calls.
 fn a_run_without_a_bundle() {
     let bundle = bundle();
-    let witnessed = witness(&bundle, "default", &["run", "--keep", "--", "true"]);
+    let witnessed = witness(&bundle, "default", &["run", "--", "true"]);
     assert_eq!(witnessed.ran.status, 0, "{}", witnessed.ran.stderr);
     witnessed.is_true(200);
 }
 
-fn a_quiet_run() {
+fn a_run_with(switch: &str) {
     let bundle = bundle();
-    let witnessed = witness(&bundle, "run", &["run", "--quiet", &bundle.id]);
+    let witnessed = witness(&bundle, "run", &["run", switch, &bundle.id]);
     assert_eq!(witnessed.ran.status, 0, "{}", witnessed.ran.stderr);
     witnessed.is_true(100);
 }
@@ -140,6 +140,20 @@ fn a_run_that_is_chroot_only() {
     };
     run_is_true(bundle, 0, 10);
 }
+
+fn each_stage() {
+    for name in STAGES {
+        let bundle = bundle();
+        if name == "cgroups" && !Need::Limits.is_met() {
+            continue;
+        }
+        let witnessed = witness(&bundle, "stage", &["stage", name, "--", "true"]);
+        assert_eq!(witnessed.ran.status, 0, "{name}: {}", witnessed.ran.stderr);
+        witnessed.is_true(100);
+    }
+}
+
+const STAGES: [&str; 6] = ["rootfs", "chroot", "unshare", "pivot_root", "cgroups", "oci"];
 
 fn a_run_whose_program_is_missing() {
     run_is_true(bundle().args(["/bin/nowhere"]), 1, 50);
@@ -239,6 +253,31 @@ fn lies(truth: &[Said], n: usize) -> Vec<(&'static str, Vec<Said>)> {
         lies.push(("swapping", swapped));
     }
     lies
+}
+
+/// A wrong number, or calls below another folder, are found as any other lie.
+fn a_lie_about_a_number_is_found() {
+    let bundle = bundle();
+    let truth = witness(&bundle, "default", &["run", "--", "true"]);
+    truth.is_true(200);
+    let place = truth.said.iter().position(|said| said.bulk.is_some()).unwrap();
+    let (below, counts) = truth.said[place].bulk.clone().unwrap();
+    let mut lies = vec![(format!("{below}-other"), counts.clone())];
+    for name in counts.keys() {
+        for other in [counts[name] - 1, counts[name] + 1] {
+            let mut counts = counts.clone();
+            counts.insert(name.clone(), other);
+            lies.push((below.clone(), counts));
+        }
+    }
+    for lie in lies {
+        let mut said = truth.said.clone();
+        said[place].bulk = Some(lie.clone());
+        let wrong = compare(&said, &truth.seen, truth.runtime, &rules());
+        // One opened directory more or less is looking, which need not be told at all.
+        let looks = lie.1.get("openat") != counts.get("openat");
+        assert!(!wrong.is_empty() || looks, "{lie:?} was not found");
+    }
 }
 
 fn no_rule_hides_what_shapes_a_container() {
@@ -380,14 +419,17 @@ fn main() {
         test("all of this without root", &strangers, || support::stranger::pass(12)),
         test("a run of the default config is told truly", WITNESSED, a_run_of_the_default_config),
         test("a run without a bundle is told truly", &single, a_run_without_a_bundle),
-        test("a quiet run's events are true too", WITNESSED, a_quiet_run),
+        test("a quiet run's events are true too", WITNESSED, || a_run_with("--quiet")),
+        test("a compared run is told truly", WITNESSED, || a_run_with("--changes")),
         test("a run with limits is told truly", LIMITED, a_run_with_limits),
         test("a run that makes everything is told truly", WITNESSED, a_run_that_makes_everything),
         test("a chroot without mounts is told truly", WITNESSED, a_run_that_is_chroot_only),
+        test("each stage is told truly", &single, each_stage),
         test("a missing program is told truly", WITNESSED, a_run_whose_program_is_missing),
         test("a failure half-way is told truly", WITNESSED, a_run_that_fails_half_way),
         test("create, start, kill, delete are told truly", WITNESSED, create_start_kill_and_delete),
         test("a lie about any call is found", WITNESSED, a_lie_is_found),
+        test("a lie about a number is found", &single, a_lie_about_a_number_is_found),
         test("a lying build is found", LIAR, a_lying_build_is_found),
         test("no rule hides what shapes a container", &[], no_rule_hides_what_shapes_a_container),
         test("strace's lines are read", &[], the_reader_of_strace_reads_what_it_writes),

@@ -109,6 +109,15 @@ pub fn read() -> Cgroups {
     cgroups
 }
 
+/// The directories of a process's cgroups, one in each tree that is mounted here.
+pub fn directories(pid: i32) -> Vec<PathBuf> {
+    let own = look::read_if_there(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let mounts = look::read_if_there("/proc/self/mountinfo").unwrap_or_default();
+    let cgroups = parse(&own, &mounts);
+    let v1 = cgroups.v1.iter().map(|tree| tree.mount.join(&tree.own));
+    v1.chain(cgroups.v2.iter().map(|tree| tree.mount.join(tree.own()))).collect()
+}
+
 fn look_at(level: &mut Level, mount: &Path) {
     let dir = mount.join(&level.path);
     let words = |file: &str| -> Vec<String> {

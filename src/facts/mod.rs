@@ -10,7 +10,7 @@ mod user;
 
 use serde::{Deserialize, Serialize};
 
-pub use cgroups::{Cgroups, Hierarchy, Level, Unified};
+pub use cgroups::{Cgroups, Hierarchy, Level, Unified, directories as cgroup_directories};
 pub use machine::Machine;
 
 use crate::sys::{CapSet, look};

@@ -36,6 +36,9 @@ pub enum Undo {
         pid: i32,
         start_time: u64,
     },
+    /// Whoever still has this directory for its root: processes that outlived the first one, where
+    /// neither a pid namespace nor a cgroup holds them together. Only ever a root that learnc made.
+    KillInRoot(PathBuf),
     /// A directory and all that is below it; only ever one that learnc made.
     RemoveTree(PathBuf),
 }
@@ -46,6 +49,7 @@ impl std::fmt::Display for Undo {
             Undo::RemoveCgroup(path) => write!(f, "rmdir {}", path.display()),
             Undo::RemoveFile(path) => write!(f, "rm {}", path.display()),
             Undo::RemoveTree(path) => write!(f, "rm -r {}", path.display()),
+            Undo::KillInRoot(path) => write!(f, "kill -KILL what runs in {}", path.display()),
             Undo::LeaveLeaf { own, .. } => write!(f, "back to {}", own.display()),
             Undo::Kill { pid, .. } => write!(f, "kill -KILL {pid}"),
         }
@@ -177,6 +181,7 @@ pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
         }
         Undo::LeaveLeaf { own, leaf, handed } => leave_leaf(k, own, leaf, handed),
         Undo::Kill { pid, start_time } => kill_and_wait(k, *pid, *start_time),
+        Undo::KillInRoot(path) => kill_in_root(k, path),
         Undo::RemoveTree(path) => k.bulk(path, |k| crate::sys::copy::remove_tree(k, path)),
     }
 }
@@ -255,6 +260,23 @@ fn kill_all(k: &Kernel, path: &Path) -> Result<()> {
         k.ask(call, &[Errno::ESRCH]).or_else(crate::error::ignore(Errno::ESRCH))?;
     }
     Ok(())
+}
+
+/// One that is killed may have forked a moment before: until a look finds none.
+fn kill_in_root(k: &Kernel, root: &Path) -> Result<bool> {
+    let mut killed = false;
+    for _ in 0..100 {
+        let found = look::processes_with_root(root);
+        if found.is_empty() {
+            break;
+        }
+        for pid in found {
+            let call = crate::sys::Kill { pid: crate::sys::Pid(pid), signal: 9 };
+            k.ask(call, &[Errno::ESRCH]).or_else(crate::error::ignore(Errno::ESRCH))?;
+            killed = true;
+        }
+    }
+    Ok(killed)
 }
 
 /// Removes a state folder: what is in it, then itself. The journal goes last, so that a kill in

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use oci_spec::runtime::{Linux, LinuxDeviceCgroup};
+use oci_spec::runtime::{Linux, LinuxDeviceCgroup, LinuxNamespaceType};
 
 use super::step::{Step, config, default, needed};
 use crate::cgroup::place::{Branch, Place, Tree, place};
@@ -57,8 +57,29 @@ pub struct Cgroups {
     pub trees: Vec<(String, String)>,
 }
 
-/// Plans the cgroup of a container. With `lenient`, a limit that cannot be had here is left out.
-pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str, lenient: bool) -> Result<Cgroups> {
+/// What decides on a cgroup beside the config.
+#[derive(Debug, Clone, Copy)]
+pub struct Wishes<'a> {
+    pub id: &'a str,
+    /// None unless the config asks for one.
+    pub only_if_asked: bool,
+    /// A limit that cannot be had here is left out.
+    pub lenient: bool,
+}
+
+/// Whether the config wants one: by its path, by limits, or by a cgroup namespace.
+fn is_asked(linux: Option<&Linux>) -> bool {
+    let Some(linux) = linux else { return false };
+    let namespaces = linux.namespaces().iter().flatten();
+    let own = namespaces.map(|ns| ns.typ()).any(|kind| kind == LinuxNamespaceType::Cgroup);
+    own || linux.cgroups_path().is_some() || linux.resources().is_some()
+}
+
+/// Plans the cgroup of a container.
+pub fn plan(linux: Option<&Linux>, facts: &Facts, wishes: Wishes) -> Result<Cgroups> {
+    if wishes.only_if_asked && !is_asked(linux) {
+        return Ok(Cgroups::default());
+    }
     let resources = linux.and_then(|l| l.resources().clone()).unwrap_or_default();
     let mut resources = resources;
     let asked_rules = resources.devices().clone().filter(|rules| !rules.is_empty());
@@ -76,11 +97,11 @@ pub fn plan(linux: Option<&Linux>, facts: &Facts, id: &str, lenient: bool) -> Re
         Some(_) => config("linux.cgroupsPath"),
         None => default("a cgroup of its own, to count, limit and end it by"),
     };
-    let mut plan = match place(&facts.cgroups, path.as_deref(), id, &needed)? {
+    let mut plan = match place(&facts.cgroups, path.as_deref(), wishes.id, &needed)? {
         Place::None(why) => without(&settings, why)?,
         Place::V1(trees) => plan_v1(trees, settings, asked),
         Place::V2(branch) => {
-            let (settings, warnings) = to_be_had(settings, &branch, lenient)?;
+            let (settings, warnings) = to_be_had(settings, &branch, wishes.lenient)?;
             let plan = plan_v2(branch, settings, rules, asked)?;
             Cgroups { warnings, ..plan }
         }

@@ -167,6 +167,36 @@ pub fn attend(k: &Kernel, pid: Pid, terminal: Option<&OwnedFd>, signals: &Signal
     }
 }
 
+/// Stands by while a program runs that has this terminal to itself, in this process's own group: what
+/// is typed reaches both, and is meant for the program; what a process sends here is passed on.
+pub fn stand_by(k: &Kernel, pid: Pid, signals: &Signals) -> Result<()> {
+    let ending = Ending::of(pid.0)?;
+    loop {
+        let ending = PollFd::new(ending.as_fd(), PollFlags::POLLIN);
+        let mut fds = [ending, PollFd::new(signals.fd.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            other => io(other)?,
+        };
+        let ended = fds[0].any().unwrap_or(false);
+        while let Some((signal, is_sent)) = signals.next() {
+            match (signal, is_sent) {
+                (signal, true) => {
+                    let _ = k.ask(Kill { pid, signal }, &[Errno::ESRCH]);
+                }
+                // The shell that started this process is to see it stopped, with the program.
+                (signal, false) if signal == Signal::SIGTSTP as i32 => {
+                    let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+                }
+                _ => {}
+            }
+        }
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum Copied {
     Some,

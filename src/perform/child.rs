@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
 use crate::lifecycle::journal::Journal;
 use crate::plan::Plan;
-use crate::sys::{Fd, Kernel, Manner, plumbing};
+use crate::sys::{Fd, Kernel, Manner, look, plumbing};
 
 /// Sends what is told to the runtime.
 struct Wire<'a>(&'a Talk);
@@ -62,8 +62,13 @@ fn converse(plan: &Plan, held: &mut Held, names: &Kernel) -> Result<End> {
     let mut at = 0;
     loop {
         let Some(talk) = held.talk.clone() else { return Ok(End::Left(at)) };
-        let Some((Message::Go { from, to, told, pid }, _)) = talk.hear()? else {
-            return Ok(End::Left(at));
+        let (from, to, told, pid) = match talk.hear()? {
+            Some((Message::Go { from, to, told, pid }, _)) => (from, to, told, pid),
+            Some((Message::Called, _)) => {
+                talk.say(&Message::Names(look::names()))?;
+                continue;
+            }
+            _ => return Ok(End::Left(at)),
         };
         // A `start` that did not plan the container does not know the numbers: from here, to the end.
         let from = if from == usize::MAX { plan.start } else { from };

@@ -8,13 +8,17 @@
 //! * [`parent`]: the runtime's side: create, start, undo.
 //! * [`child`]: the container's side, from the clone to execve.
 //! * [`attend`]: what the runtime does while the program runs: pass bytes and signals on, wait.
+//! * [`compare`]: what a run looks at besides, when host and container are to be compared.
+//! * [`visit`]: a program of the host's in a root filesystem that has none of its own.
 //! * [`whole`]: all of it in one process, for `run` and for stages.
 //! * [`journal`]: what outlives the process, and how it is undone.
 
 pub mod attend;
 pub mod child;
+pub mod compare;
 pub mod parent;
 pub mod talk;
+pub mod visit;
 pub mod whole;
 
 use std::rc::Rc;

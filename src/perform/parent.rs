@@ -36,10 +36,10 @@ pub struct Watch<'a> {
 
 /// A container that has been created and waits.
 pub struct Created<'a> {
-    plan: &'a Plan,
+    pub(super) plan: &'a Plan,
     watch: Watch<'a>,
     dir: PathBuf,
-    talk: Option<Rc<Talk>>,
+    pub(super) talk: Option<Rc<Talk>>,
     pub pid: Pid,
     journal: Journal,
     /// The master of its terminal, where the runtime holds it.
@@ -196,7 +196,9 @@ impl Runner<'_, '_> {
                 self.held.pid = pid;
                 self.held.talk = Some(Rc::new(Talk::new(ours)));
                 let start_time = look::start_time(pid.0).unwrap_or(0);
-                self.held.journal.will(Undo::Kill { pid: pid.0, start_time })
+                self.held.journal.will(Undo::Kill { pid: pid.0, start_time })?;
+                let root = self.plan.loose_root().map(|root| Undo::KillInRoot(root.to_owned()));
+                root.map_or(Ok(()), |undo| self.held.journal.will(undo))
             }
         }
     }
@@ -221,7 +223,7 @@ impl Runner<'_, '_> {
                 Some((Message::Terminal, fd)) => *self.terminal = fd,
                 Some((Message::Done { next }, _)) => return Ok(next),
                 Some((Message::Failed { index, error }, _)) => return Err((index, error)),
-                Some((Message::Go { .. }, _)) | None => {
+                Some((Message::Go { .. } | Message::Called | Message::Names(_), _)) | None => {
                     return Err((last, gone()));
                 }
             }
@@ -275,6 +277,12 @@ impl Created<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// There is nothing to be started: what has been made is all.
+    pub fn without_a_program(self) -> Started {
+        let Created { pid, dir, journal, terminal, .. } = self;
+        Started { pid, dir, journal, terminal }
     }
 
     /// Takes back what was created.
@@ -369,7 +377,7 @@ pub fn start_later(dir: &Path, pid: Pid, watch: Watch) -> Result<()> {
     Ok(())
 }
 
-/// A container whose program runs.
+/// A container whose program runs, or a root filesystem in which none ever will.
 pub struct Started {
     pub pid: Pid,
     dir: PathBuf,

@@ -16,6 +16,11 @@
 //!   after `created` the same, over this socket (`run`) or over one that the container
 //!   accepts on its listening socket (`start` after `create`)
 //!
+//!   between `created` and `start`, only if somebody compares host and container
+//!
+//!   Called                 ───────────────────►   uname(2), in its own UTS namespace
+//!                          ◄───────────────────   Names(its answer)
+//!
 //!   Go { to = the end }    ───────────────────►   …its steps…
 //!                          ◄───────────────────   Told(event)      what it will not be able to tell
 //!                          ◄───────────────────   Done { next }    only if told: announced
@@ -35,6 +40,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::sys::look::Names;
 use crate::sys::{Fd, plumbing};
 
 /// Everything that is ever said.
@@ -42,6 +48,10 @@ use crate::sys::{Fd, plumbing};
 pub enum Message {
     /// To the container: perform your steps from..to, with reports or without.
     Go { from: usize, to: usize, told: bool, pid: i32 },
+    /// To the container: what are you called? Nobody outside of a UTS namespace can ask for its names.
+    Called,
+    /// To the runtime: what uname(2) answers here.
+    Names(Option<Names>),
     /// To the runtime: a report.
     Told(Event),
     /// To the runtime: the master of the container's terminal comes with this message.

@@ -2,12 +2,15 @@
 //!
 //! `learnc run` and `learnc stage` are this function. What lies between its halves is where a run can
 //! be looked at: the container complete but for its program, and the program ended but not yet
-//! forgotten.
+//! forgotten. A plan that starts nothing ends with a root filesystem, which can be visited before it
+//! is taken away.
 
 use std::path::Path;
 
 use super::attend::{Signals, attend, copy_size};
-use super::parent::{Watch, create};
+use super::compare::Comparison;
+use super::parent::{Started, Watch, create};
+use super::visit::visit;
 use crate::error::Result;
 use crate::event::Event;
 use crate::plan::Plan;
@@ -20,21 +23,48 @@ pub struct Whole {
     pub detach: bool,
     /// Leave the state when the program has ended.
     pub keep: bool,
+    /// Tell what differs between host and container, and whether the host is as before in the end.
+    /// Without anybody to be told, nothing is looked at.
+    pub compare: bool,
+    /// For a plan without a process: a program of the host's, run in the root filesystem's folder.
+    pub visit: Option<Vec<String>>,
 }
 
 /// Creates, starts, attends, removes: the program's exit status.
 pub fn run(plan: &Plan, dir: &Path, how: &Whole, watch: Watch) -> Result<i32> {
+    let compares = how.compare && !how.detach && watch.observer.is_some();
+    let mut comparison = compares.then(|| Comparison::begin(plan, dir));
+    let status = match plan.has_no_process() {
+        true => root_filesystem(plan, dir, how, watch, comparison.as_mut()),
+        false => container(plan, dir, how, watch, comparison.as_mut()),
+    };
+    if let Some(comparison) = comparison.filter(|_| !how.keep) {
+        watch.tell(|| comparison.host_as_before());
+    }
+    status
+}
+
+fn container(
+    plan: &Plan,
+    dir: &Path,
+    how: &Whole,
+    watch: Watch,
+    mut comparison: Option<&mut Comparison>,
+) -> Result<i32> {
     let signals = if how.detach { None } else { Some(Signals::block()?) };
     let created = create(plan, dir, false, watch)?;
     if let Some(master) = &created.terminal {
         copy_size(master);
     }
+    if let Some(comparison) = &mut comparison {
+        comparison.created(&created);
+    }
     let started = created.start()?;
+    if let Some(comparison) = &mut comparison {
+        comparison.started();
+    }
     let Some(signals) = signals else { return Ok(0) };
-    let k = watch.kernel();
-    k.enter(0, "signal");
-    let attended = attend(&k, started.pid, started.terminal.as_ref(), &signals);
-    let status = match attended.and_then(|()| plumbing::reap(started.pid.0)) {
+    let status = match to_its_end(&started, &signals, watch) {
         Ok(status) => status,
         Err(error) => {
             // A container that nobody can attend is ended: nobody asked for one without its runtime.
@@ -43,8 +73,44 @@ pub fn run(plan: &Plan, dir: &Path, how: &Whole, watch: Watch) -> Result<i32> {
         }
     };
     watch.tell(|| Event::Ended { pid: started.pid.0, status });
+    if let Some(comparison) = comparison {
+        watch.tell(|| comparison.changed());
+    }
     if !how.keep {
         started.unmake(watch)?;
     }
     Ok(status)
+}
+
+fn to_its_end(started: &Started, signals: &Signals, watch: Watch) -> Result<i32> {
+    let k = watch.kernel();
+    k.enter(0, "signal");
+    attend(&k, started.pid, started.terminal.as_ref(), signals)?;
+    plumbing::reap(started.pid.0)
+}
+
+/// A plan without a process: the tree is made, compared, visited, and taken away.
+fn root_filesystem(
+    plan: &Plan,
+    dir: &Path,
+    how: &Whole,
+    watch: Watch,
+    mut comparison: Option<&mut Comparison>,
+) -> Result<i32> {
+    let signals = Signals::block()?;
+    let made = create(plan, dir, false, watch)?.without_a_program();
+    if let (Some(comparison), Some(root)) = (&mut comparison, plan.own_root()) {
+        comparison.made(root);
+    }
+    let status = match (&how.visit, plan.own_root()) {
+        (Some(command), Some(root)) => visit(command, root, &signals, watch),
+        _ => Ok(0),
+    };
+    if let Some(comparison) = comparison {
+        watch.tell(|| comparison.changed());
+    }
+    if !how.keep {
+        made.unmake(watch)?;
+    }
+    status
 }

@@ -23,7 +23,7 @@ use crate::parts::rootfs::{self, Rootfs};
 use crate::parts::state::State;
 use crate::parts::step::{config, default, needed};
 use crate::parts::terminal::Terminal;
-use crate::parts::{self, devices, identity, limits, masks, mounts, sysctl, tree};
+use crate::parts::{self, cgroups, devices, identity, limits, masks, mounts, sysctl, tree};
 use crate::sys::below;
 
 /// Steps of one part.
@@ -98,6 +98,14 @@ impl<'a> Config<'a> {
     pub(super) fn tree(&self) -> Steps<tree::Tree> {
         let recipe = self.options.recipe.as_ref();
         recipe.map(|recipe| tree::steps(&self.rootfs, recipe)).unwrap_or_default()
+    }
+
+    pub(super) fn cgroup_wishes(&self) -> cgroups::Wishes<'a> {
+        cgroups::Wishes {
+            id: &self.options.id,
+            only_if_asked: self.options.no_cgroup_unasked,
+            lenient: self.options.limits_may_be_missing,
+        }
     }
 
     pub(super) fn has_program(&self) -> bool {

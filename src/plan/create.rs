@@ -18,7 +18,7 @@ use crate::parts::terminal::Terminal;
 pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
     crate::lifecycle::check_id(&options.id)?;
     let c = Config::read(bundle, options, facts)?;
-    let groups = cgroups::plan(c.linux, facts, &options.id, options.limits_may_be_missing)?;
+    let groups = cgroups::plan(c.linux, facts, c.cgroup_wishes())?;
     let mut steps = Vec::new();
 
     // The state folder is the lock on the id, and holds the journal that the next steps write to.
@@ -26,7 +26,7 @@ pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
     // A root filesystem of the run's own, where no bundle brings one.
     steps.extend(all(c.tree(), Act::Tree));
     if options.recipe.is_some() && !c.has_program() {
-        return Ok(Plan::without_a_process(options, steps, c.warnings));
+        return Ok(Plan::without_a_process(options, steps, bundle.warnings.clone()));
     }
     // Limits before the process, so that there is no moment without them.
     steps.extend(all(groups.before, Act::Cgroup));

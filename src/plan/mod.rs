@@ -12,9 +12,13 @@ pub mod create;
 mod ids;
 pub mod step;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use nix::sched::CloneFlags;
 
 use crate::event::{Event, FORMAT, Lane, StepInfo};
+use crate::parts::cgroups::Cgroup;
+use crate::parts::namespaces::Namespace;
 use crate::parts::state::State;
 use crate::rootfs::Recipe;
 pub use create::plan;
@@ -39,6 +43,8 @@ pub struct Options {
     pub preserve_fds: u32,
     /// How the root filesystem is made, when it is not the bundle's own.
     pub recipe: Option<Recipe>,
+    /// No cgroup unless the config asks for one: by its path, by limits, or by a cgroup namespace.
+    pub no_cgroup_unasked: bool,
     /// A limit that this machine cannot give is left out with a warning, and is no error: the config is
     /// ours, and not the user's.
     pub limits_may_be_missing: bool,
@@ -104,6 +110,41 @@ impl Plan {
             _ => None,
         });
         created.unwrap_or_default()
+    }
+
+    /// The files that limits are written to, by name: `memory.max`. Rules over devices are no amounts.
+    pub fn limits(&self) -> Vec<String> {
+        let written = self.steps.iter().filter_map(|step| match &step.act {
+            Act::Cgroup(Cgroup::Limit { writes }) => Some(writes),
+            _ => None,
+        });
+        let names = written.flatten().filter_map(|(path, _)| path.file_name()?.to_str());
+        names.filter(|name| !name.starts_with("devices.")).map(str::to_owned).collect()
+    }
+
+    /// The root of learnc's own making whose processes nothing holds together but that root: where there
+    /// is neither a new pid namespace, which ends with its first process, nor a cgroup.
+    pub fn loose_root(&self) -> Option<&Path> {
+        let contained = self.steps.iter().any(|step| match &step.act {
+            Act::Namespace(Namespace::Clone { flags, .. }) => {
+                flags.contains(CloneFlags::CLONE_NEWPID)
+            }
+            _ => false,
+        });
+        self.own_root().filter(|_| !contained && self.cgroups().is_empty())
+    }
+
+    /// The root filesystem that the run makes for itself, in a folder of its own.
+    pub fn own_root(&self) -> Option<&Path> {
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::Tree(tree) => Some(tree.root.as_path()),
+            _ => None,
+        })
+    }
+
+    /// Whether it ends with a root filesystem, in which nothing is started.
+    pub fn has_no_process(&self) -> bool {
+        self.start == self.steps.len()
     }
 
     /// Index of the first step at or after `from` that the other side performs.

@@ -155,11 +155,9 @@ fn bare() -> Tree {
 /// between two NULs, so that it need not be run to be asked.
 fn busybox(path: &Path) -> Result<Tree> {
     let bytes = std::fs::read(path).map_err(|e| Error::from(e).at(path.display().to_string()))?;
-    // Read once: a name at a time would be the whole file some seventy times.
-    let listed: HashSet<&[u8]> = bytes.split(|byte| *byte == 0).collect();
-    let has = |name: &&&str| listed.contains(name.as_bytes());
+    let words: HashSet<&[u8]> = bytes.split(|byte| *byte == 0).collect();
     let to = PathBuf::from("bin/busybox");
-    let names = PROGRAMS.iter().filter(has);
+    let names = PROGRAMS.iter().filter(|name| words.contains(name.as_bytes()));
     Ok(Tree {
         programs: vec![CopyOf { from: path.to_owned(), to, size: bytes.len() }],
         names: names.map(|name| (Path::new("bin").join(name), PathBuf::from("busybox"))).collect(),

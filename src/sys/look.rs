@@ -17,6 +17,25 @@ pub fn pid() -> i32 {
     std::process::id() as i32
 }
 
+/// What uname(2) answers: the names of this process's UTS namespace, and the kernel's release.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Names {
+    pub host: String,
+    /// `(none)` where nobody has set one.
+    pub domain: String,
+    pub release: String,
+}
+
+pub fn names() -> Option<Names> {
+    let answer = nix::sys::utsname::uname().ok()?;
+    let text = |field: &std::ffi::OsStr| field.to_string_lossy().into_owned();
+    Some(Names {
+        host: text(answer.nodename()),
+        domain: text(answer.domainname()),
+        release: text(answer.release()),
+    })
+}
+
 /// Effective user and group id.
 pub fn ids() -> (u32, u32) {
     (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())
@@ -224,6 +243,24 @@ pub fn is_terminal(fd: RawFd) -> bool {
 /// Inode and device of a path: what identity means for a namespace or a root.
 pub fn identity(path: impl AsRef<Path>) -> Option<(u64, u64)> {
     std::fs::metadata(path).ok().map(|m| (m.dev(), m.ino()))
+}
+
+/// The living processes for which `/` is this directory.
+pub fn processes_with_root(root: &Path) -> Vec<i32> {
+    let Some(wanted) = identity(root) else { return vec![] };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| identity(format!("/proc/{pid}/root")) == Some(wanted)).collect()
+}
+
+/// How long a file is; links are followed.
+pub fn size(path: impl AsRef<Path>) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|m| m.len())
+}
+
+/// A device's number in the two halves by which it is known: `8:1`.
+pub fn device(number: u64) -> String {
+    format!("{}:{}", nix::sys::stat::major(number), nix::sys::stat::minor(number))
 }
 
 /// Flag PF_FORKNOEXEC of `/proc/PID/stat`: forked and not yet exec'd. Readable in a zombie too.

@@ -253,3 +253,36 @@ pub fn run(
         }
     }
 }
+
+/// Starts a program of the host's in a directory. It waits until its calls have been told and
+/// `all_is_shown` has been done: what it writes comes after them.
+pub fn start_in(
+    k: &super::Kernel,
+    dir: &Path,
+    program: Execve,
+    all_is_shown: impl FnOnce(),
+) -> crate::error::Result<Pid> {
+    let (ours, theirs) = super::plumbing::conversation()?;
+    let enter = super::Chdir { path: dir };
+    let program = Become(program);
+    let flags = nix::sched::CloneFlags::empty();
+    match k.call(super::Clone3 { flags, into_cgroup: None })? {
+        super::Fork::Child => {
+            drop(ours);
+            if !matches!(super::plumbing::receive(&theirs, &mut Vec::new()), Ok(Some(_))) {
+                super::plumbing::leave(1);
+            }
+            super::plumbing::restore_signals();
+            let _ = enter.perform().and_then(|()| program.perform());
+            super::plumbing::leave(127)
+        }
+        super::Fork::Parent(pid) => {
+            drop(theirs);
+            k.announce_of(pid, &enter);
+            k.announce_of(pid, &program);
+            all_is_shown();
+            super::plumbing::send(&ours, b"go", None).map_err(std::io::Error::from)?;
+            Ok(pid)
+        }
+    }
+}

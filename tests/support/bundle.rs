@@ -199,7 +199,13 @@ impl Bundle {
         self.write();
         let mut command = of(&self.program, ["--root"]);
         command.arg(self.state_root()).args(args).current_dir(&self.dir);
+        command.env("XDG_DATA_HOME", self.data());
         command
+    }
+
+    /// Where runs that bring no root filesystem make theirs.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
     }
 
     /// `learnc VERB ID` and more arguments, to its end.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::bundle::{Bundle, ran, read};
 use super::host::processes;
-use super::life::{Life, attached, go, silent, under, verb_of};
+use super::life::{Life, attached, go, silent, under};
 use super::strace::line;
 use super::wait_until;
 
@@ -64,7 +64,7 @@ pub fn points(life: Life) -> Vec<Point> {
     let mut points = Vec::new();
     let mut stop = (String::new(), 0);
     for verb in life.verbs() {
-        let mut command = under(&verb_of(&bundle, verb), &[], &trace);
+        let mut command = under(&life.verb_of(&bundle, verb), &[], &trace);
         assert!(silent(&mut command, &bundle).wait().unwrap().success());
         if *verb == "kill" {
             wait_until("the container has stopped", || bundle.status() == "stopped");
@@ -78,16 +78,19 @@ pub fn points(life: Life) -> Vec<Point> {
             stop = (name, nth);
         }
         // What follows the container's end is its removal.
-        let ended = calls.iter().rposition(|name| name == "wait4").filter(|_| *verb == "run");
+        let ended = calls.iter().rposition(|name| name == "wait4").filter(|_| life != Life::Verbs);
         let removing = |index: usize| *verb == "delete" || ended.is_some_and(|end| index > end);
         points.extend(of_calls(verb, Side::Runtime, &calls, &stop, &removing));
     }
+    if !life.has_container() {
+        return points;
+    }
     let begin = life.verbs()[0];
-    let command = verb_of(&bundle, begin);
+    let command = life.verb_of(&bundle, begin);
     let (mut first, mut second) = attached(&bundle, &command, &stop, &[], &trace);
     assert!(first.wait().unwrap().success());
     for verb in &life.verbs()[1..] {
-        go(&bundle, verb, verb_of(&bundle, verb)).unwrap();
+        go(&bundle, verb, life.verb_of(&bundle, verb)).unwrap();
     }
     second.wait().unwrap();
     let calls = names(&trace, true);
@@ -108,6 +111,12 @@ fn of_calls(
         let count = counts.entry(name).or_default();
         *count += 1;
         if !VOCABULARY.split_whitespace().any(|known| known == name.as_str()) {
+            continue;
+        }
+        // In the middle of many of one kind, a hundred links, one is like the other.
+        let alike = |other: Option<&String>| other == Some(name);
+        let before = index.checked_sub(1).and_then(|i| calls.get(i));
+        if verb == "stage" && alike(before) && alike(calls.get(index + 1)) {
             continue;
         }
         for fault in [Fault::Error, Fault::Kill] {
@@ -135,7 +144,7 @@ pub fn suffer(life: Life, bundle: &Bundle, point: &Point) -> Result<(), String> 
     .into();
     let mut attendant = None;
     for verb in life.verbs() {
-        let command = verb_of(bundle, verb);
+        let command = life.verb_of(bundle, verb);
         let ended = match point.side {
             Side::Runtime if *verb == point.verb => {
                 silent(&mut under(&command, &options, &trace), bundle).wait().unwrap()
@@ -157,7 +166,7 @@ pub fn suffer(life: Life, bundle: &Bundle, point: &Point) -> Result<(), String> 
             wait_until("the killed container has stopped", || bundle.status() != "running");
         }
     }
-    let undone = point.fault == Fault::Error && !point.removing && life == Life::Run;
+    let undone = point.fault == Fault::Error && !point.removing && life != Life::Verbs;
     let finished = if undone { Ok(()) } else { finish(bundle) };
     if let Some(mut attendant) = attendant {
         attendant.wait().unwrap();

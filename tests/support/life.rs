@@ -15,15 +15,24 @@ use super::wait_until;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
     Run,
-    Stages,
+    /// create, start, kill and delete.
+    Verbs,
+    /// A stage of the course, by its name.
+    Stage(&'static str),
 }
 
 impl Life {
     pub fn verbs(self) -> &'static [&'static str] {
         match self {
             Life::Run => &["run"],
-            Life::Stages => &["create", "start", "kill", "delete"],
+            Life::Verbs => &["create", "start", "kill", "delete"],
+            Life::Stage(_) => &["stage"],
         }
+    }
+
+    /// Whether it runs a program of its own root.
+    pub fn has_container(self) -> bool {
+        self != Life::Stage("rootfs")
     }
 
     /// Run once, so that what a first run makes and keeps is there: mount points in the bundle.
@@ -31,29 +40,35 @@ impl Life {
         let bundle = bundle();
         let id = bundle.id.clone();
         let bundle = match self {
-            Life::Run => bundle.args(["true", &id]),
-            Life::Stages => bundle.sh(&format!("sleep 1000; : {id}")),
+            Life::Run | Life::Stage(_) => bundle.args(["true", &id]),
+            Life::Verbs => bundle.sh(&format!("sleep 1000; : {id}")),
         };
         std::fs::create_dir_all(bundle.dir.join("traces")).unwrap();
         self.live(&bundle).unwrap();
         bundle
     }
 
-    pub fn live(self, bundle: &Bundle) -> Result<(), String> {
-        self.verbs().iter().try_for_each(|verb| go(bundle, verb, verb_of(bundle, verb)))
+    pub fn verb_of(self, bundle: &Bundle, verb: &str) -> Command {
+        let mut command = bundle.learnc([verb]);
+        if verb != "kill" && verb != "delete" && verb != "start" {
+            command.arg("--quiet");
+        }
+        match self {
+            Life::Stage(name) => command.args([name, "--id", &bundle.id]),
+            _ => command.arg(&bundle.id),
+        };
+        if verb == "kill" {
+            command.arg("KILL");
+        }
+        if self.has_container() && verb == "stage" {
+            command.args(["--", "true", &bundle.id]);
+        }
+        command
     }
-}
 
-pub fn verb_of(bundle: &Bundle, verb: &str) -> Command {
-    let mut command = bundle.learnc([verb]);
-    if verb != "kill" && verb != "delete" && verb != "start" {
-        command.arg("--quiet");
+    pub fn live(self, bundle: &Bundle) -> Result<(), String> {
+        self.verbs().iter().try_for_each(|verb| go(bundle, verb, self.verb_of(bundle, verb)))
     }
-    command.arg(&bundle.id);
-    if verb == "kill" {
-        command.arg("KILL");
-    }
-    command
 }
 
 /// Its own standard files must not be the test's: a created container keeps them.

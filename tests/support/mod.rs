@@ -22,7 +22,9 @@
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
 pub mod bundle;
+pub mod compared;
 pub mod console;
+pub mod derived;
 pub mod faults;
 pub mod host;
 pub mod life;

@@ -17,6 +17,9 @@ pub struct Said {
     pub answer: Answer,
     /// Nothing could be said after it: the answer is not known, and must have been success.
     pub announced: bool,
+    /// Many calls told by their number instead: the directory that they were all made below, and how
+    /// many of each name.
+    pub bulk: Option<(String, BTreeMap<String, u64>)>,
 }
 
 /// The narrated calls of an events file, in order.
@@ -27,6 +30,7 @@ pub fn read(path: &Path) -> Vec<Said> {
         let event: Json = serde_json::from_str(line).expect("a JSON line");
         match event["type"].as_str() {
             Some("syscall") => calls.push(said(&event)),
+            Some("bulk") => calls.push(bulk(&event)),
             Some("failed") => answer_late(&mut calls, &event["error"]["kind"]["refused"]),
             _ => {}
         }
@@ -57,7 +61,17 @@ fn said(event: &Json) -> Said {
         (None, None) => Answer::None,
     };
     let announced = event["announced"] == true;
-    Said { pid: event["pid"].as_i64().unwrap() as i32, name, args, answer, announced }
+    let pid = event["pid"].as_i64().unwrap() as i32;
+    Said { pid, name, args, answer, announced, bulk: None }
+}
+
+fn bulk(event: &Json) -> Said {
+    let counts = event["calls"].as_object().unwrap().iter();
+    let counts = counts.map(|(name, n)| (name.clone(), n.as_u64().unwrap())).collect();
+    let below = event["below"].as_str().unwrap().to_owned();
+    let pid = event["pid"].as_i64().unwrap() as i32;
+    let (name, bulk) = ("bulk".into(), Some((below, counts)));
+    Said { pid, name, args: vec![], answer: Answer::None, announced: false, bulk }
 }
 
 /// Arguments in the manual's order.
@@ -266,12 +280,16 @@ pub fn compare(
 }
 
 fn compare_one(pid: i32, said: &[&Said], seen: &[Seen], rules: &[Rule], wrong: &mut Vec<String>) {
-    let mut next = said.iter().peekable();
+    let mut next: std::collections::VecDeque<Said> = said.iter().map(|s| (*s).clone()).collect();
     for call in seen {
-        if next.peek().is_some_and(|said| said.is(call)) {
-            next.next();
+        if next.front().is_some_and(Said::is_used_up) {
+            next.pop_front();
+        }
+        if next.front().is_some_and(|said| said.is(call)) {
+            next.pop_front();
+        } else if next.front_mut().is_some_and(|said| said.counts(call)) {
         } else if !rules.iter().any(|rule| rule.excuses(call)) {
-            let expected = next.peek().map_or("nothing more".into(), |s| format!("{s:?}"));
+            let expected = next.front().map_or("nothing more".into(), |s| format!("{s:?}"));
             wrong.push(format!("{pid}: seen and not said: {call}\n    said next: {expected}"));
             return;
         }
@@ -279,12 +297,26 @@ fn compare_one(pid: i32, said: &[&Said], seen: &[Seen], rules: &[Rule], wrong: &
             break;
         }
     }
-    if let Some(said) = next.next() {
+    if let Some(said) = next.iter().find(|said| !said.is_used_up()) {
         wrong.push(format!("{pid}: said and not seen: {said:?}"));
     }
 }
 
 impl Said {
+    /// Whether this call is one of those that were told by their number, and takes it off that.
+    fn counts(&mut self, seen: &Seen) -> bool {
+        let Some((below, counts)) = &mut self.bulk else { return false };
+        // `below` itself goes last, by its name in the folder above.
+        let path = seen.texts.iter().any(|text| text.contains(below.as_str()));
+        let left = counts.get_mut(&seen.name).filter(|left| path && **left > 0);
+        left.map(|left| *left -= 1).is_some()
+    }
+
+    /// As many as were told have been seen.
+    fn is_used_up(&self) -> bool {
+        self.bulk.as_ref().is_some_and(|(_, counts)| counts.values().all(|left| *left == 0))
+    }
+
     /// Whether the witness saw this very call.
     pub fn is(&self, seen: &Seen) -> bool {
         let answered = match self.announced {
@@ -292,6 +324,7 @@ impl Said {
             false => self.answer == seen.answer,
         };
         answered
+            && self.bulk.is_none()
             && self.name == seen.name
             && self.args.len() == seen.args.len()
             && self.args.iter().zip(&seen.args).all(|(a, b)| a.is(b))

@@ -37,6 +37,9 @@ pub struct Run {
     /// Keep the container's state after it has ended
     #[arg(long)]
     pub keep: bool,
+    /// After it, show what differs between this host and the container
+    #[arg(long, conflicts_with_all = ["plan", "detach"])]
+    pub changes: bool,
     #[command(flatten)]
     pub verify: Verify,
     #[command(flatten)]
@@ -55,7 +58,8 @@ impl Run {
         };
         let plan = plan(&bundle, &options, &facts)?;
         let dir = options.state_root.join(&options.id);
-        let how = Whole { detach: self.detach, keep: self.keep };
+        let (detach, keep, compare) = (self.detach, self.keep, self.changes);
+        let how = Whole { detach, keep, compare, visit: None };
         self.narration.watched(Usually::Folded, self.verify.verify, |watch| {
             match self.narration.plan {
                 true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),

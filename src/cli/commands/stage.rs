@@ -32,6 +32,9 @@ pub struct Stage {
     /// The program and its arguments, instead of a shell
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
+    /// The container's id [default: the stage's name and a number]
+    #[arg(long, value_name = "ID")]
+    pub id: Option<String>,
     /// Show its config.json: what it adds to the stage before, or the full text
     #[arg(long, value_name = "PART", value_enum, num_args = 0..=1, require_equals = true,
           default_missing_value = "added", conflicts_with_all = ["plan", "step", "verify"])]
@@ -113,19 +116,31 @@ impl Stage {
         if self.narration.plan {
             return watch.observer.map_or(Ok(0), |o| pretend(plan, o).map(|()| 0));
         }
-        let _ = stage;
-        run(plan, dir, &Whole::default(), watch)
+        let visit = (!stage.has_program()).then(|| self.visitor()).flatten();
+        run(plan, dir, &Whole { compare: true, visit, ..Whole::default() }, watch)
+    }
+
+    /// Who looks at a tree in which nothing is started: the program that was asked for, or on a terminal the
+    /// user's shell.
+    fn visitor(&self) -> Option<Vec<String>> {
+        if !self.command.is_empty() {
+            return Some(self.command.clone());
+        }
+        let shell = || std::env::var("SHELL").unwrap_or_else(|_| "sh".into());
+        look::is_terminal(0).then(|| vec![shell()])
     }
 
     /// A root filesystem and an id of its own.
     fn options(&self, stage: &Lesson, context: &Context) -> Result<Options> {
-        let id = lifecycle::free_id(&context.state_root, &stage.name);
+        let free = || lifecycle::free_id(&context.state_root, &stage.name);
+        let id = self.id.clone().unwrap_or_else(free);
         Ok(Options {
             recipe: Some(recipe(&self.source.read()?)?),
             state_root: context.state_root.clone(),
             bundle: lifecycle::folder_of_run(&id),
             terminal: Terminals::Relay,
             owner: facts::login_name().unwrap_or_default(),
+            no_cgroup_unasked: true,
             limits_may_be_missing: true,
             id,
             ..Options::default()

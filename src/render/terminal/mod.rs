@@ -23,7 +23,7 @@ pub mod trouble;
 use std::cell::RefCell;
 use std::io::Write;
 
-use crate::event::{Call, Event, Observer, Seen};
+use crate::event::{Call, Difference, Event, Observer, Seen};
 use fold::Item;
 use look::{Look, Role};
 use paragraph::Paragraph;
@@ -93,10 +93,11 @@ impl Terminal {
     }
 
     fn call(&self, story: &mut Story, call: &Call) {
-        // What belongs to no step: signals passed on, and taking back.
+        // What belongs to no step: a visit, signals passed on, and taking back.
         let (index, key) = match call.step.as_str() {
             "" => (None, "undo"),
             "signal" => (None, "signal"),
+            "visit" => (None, "visit"),
             key => (Some(call.index), key),
         };
         match &mut story.now {
@@ -153,7 +154,7 @@ impl Terminal {
 
     fn ended(&self, story: &mut Story, status: i32) {
         self.finish(story);
-        story.running = false;
+        (story.running, story.in_lines) = (false, false);
         if self.look.wraps {
             // If the program's last line did not end, these spaces do; else they leave no trace.
             self.write(&(" ".repeat(self.look.columns().saturating_sub(1)) + "\r"));
@@ -189,6 +190,26 @@ impl Terminal {
         let info = story.steps.get(index);
         let title = info.map(|info| step::title(&self.look, &info.key, info.subject.as_deref()));
         title.unwrap_or_default()
+    }
+
+    fn changed(&self, story: &mut Story, rows: &[Difference]) {
+        self.finish(story);
+        let mut lines = table::changed(&self.look, rows);
+        if self.manner == Manner::Folded {
+            lines.insert(0, String::new());
+        }
+        lines.push(String::new());
+        self.print(story, lines);
+    }
+
+    /// Beside the summary; by itself where that was said before the program began, or a step failed.
+    fn host_as_before(&self, story: &mut Story, checks: &[(String, bool)]) {
+        story.host = Some(checks.to_vec());
+        self.sum_up(story);
+        if let Some(checks) = story.host.take() {
+            let line = table::host_as_before(&self.look, &checks);
+            self.print(story, vec![line]);
+        }
     }
 
     /// `✓ 32 steps, 171 calls, 3.1 ms in the kernel.`
@@ -233,6 +254,9 @@ impl Observer for Terminal {
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
             Event::Bulk { index, below, calls, .. } => {
+                if story.now.is_none() {
+                    self.begin(story, None, "undo");
+                }
                 let calls = calls.iter().map(|(name, n)| format!("{name} ×{n}"));
                 let calls = calls.collect::<Vec<_>>().join(", ");
                 self.note(story, Some(*index), &format!("{calls}, below {below}"));
@@ -251,16 +275,8 @@ impl Observer for Terminal {
             },
             Event::Started { .. } => self.started(story),
             Event::Ended { status, .. } => self.ended(story, *status),
-            Event::Changed { rows } => {
-                self.finish(story);
-                let mut lines = table::changed(&self.look, rows);
-                lines.push(String::new());
-                self.print(story, lines);
-            }
-            Event::HostAsBefore { checks } => {
-                story.host = Some(checks.clone());
-                self.sum_up(story);
-            }
+            Event::Changed { rows } => self.changed(story, rows),
+            Event::HostAsBefore { checks } => self.host_as_before(story, checks),
             Event::Stage(info) => {
                 self.finish(story);
                 *story = Story { try_this: info.try_this.clone(), ..Story::default() };

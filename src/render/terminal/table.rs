@@ -4,6 +4,9 @@ use super::look::{Look, Role};
 use super::text::{padded, prose, width};
 use crate::event::Difference;
 
+/// A longer name of a property takes two lines.
+const WIDEST_NAME: usize = 22;
+
 /// The table, or a stack of rows where there is no room for one.
 pub fn changed(look: &Look, rows: &[Difference]) -> Vec<String> {
     let cells: Vec<[String; 4]> = rows
@@ -16,7 +19,7 @@ pub fn changed(look: &Look, rows: &[Difference]) -> Vec<String> {
         cells.chain([width(heads[i])]).max().unwrap_or(0)
     };
     let verdicts = widest(3);
-    let properties = widest(0).min(28);
+    let properties = if look.wraps { widest(0).min(WIDEST_NAME) } else { widest(0) };
     // Margin, indent below the head, gaps of three columns.
     let room = look.edge().saturating_sub(properties + verdicts + 2 + 3 * 3);
     if look.wraps && room < 36 {
@@ -56,8 +59,8 @@ fn tall_row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 
         .zip(widths)
         .enumerate()
         .map(|(i, (cell, width))| match i {
-            0 => vec![cell.clone()],
-            _ => prose(cell, width.max(1)),
+            0 => in_column(cell.trim(), width - 2).iter().map(|line| format!("  {line}")).collect(),
+            _ => in_column(cell, width.max(1)),
         })
         .collect();
     let height = columns.iter().map(Vec::len).max().unwrap_or(1);
@@ -66,6 +69,30 @@ fn tall_row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 
         row(look, &[cell(0), cell(1), cell(2), cell(3)], widths, roles)
     };
     (0..height).map(line).collect()
+}
+
+/// Prose in a column that nothing may stick out of: a path that is too long ends a line behind a `/`,
+/// another name between its parts, or where it must.
+fn in_column(text: &str, room: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in prose(text, room) {
+        let mut rest = line.as_str();
+        while width(rest) > room {
+            let fits = |at: &usize| width(&rest[..*at]) <= room;
+            let behind = |ends: &[char]| {
+                let ends = rest.match_indices(ends).map(|(at, _)| at + 1).filter(|at| *at > 1);
+                ends.take_while(fits).last()
+            };
+            let any = rest.char_indices().map(|(at, _)| at).filter(|at| *at > 0);
+            let at = behind(&['/']).or_else(|| behind(&['.', '_', '-']));
+            let at = at.or_else(|| any.take_while(fits).last());
+            let Some(at) = at else { break };
+            lines.push(rest[..at].to_owned());
+            rest = &rest[at..];
+        }
+        lines.push(rest.to_owned());
+    }
+    lines
 }
 
 fn row(look: &Look, cells: &[String; 4], widths: [usize; 4], roles: [Role; 4]) -> String {
@@ -107,4 +134,30 @@ pub fn host_as_before(look: &Look, checks: &[(String, bool)]) -> String {
         );
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_path_is_broken_behind_a_slash() {
+        assert_eq!(
+            in_column("folder /var/lib/learnc/x/rootfs", 16),
+            ["folder", "/var/lib/learnc/", "x/rootfs"]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_sticks_out_of_a_column_and_nothing_is_lost(
+            text in "[a-z/ 漢]{0,60}", room in 2usize..30
+        ) {
+            let lines = in_column(&text, room);
+            prop_assert!(lines.iter().all(|line| width(line) <= room), "{lines:?}");
+            let bare = |text: &str| text.replace(' ', "");
+            prop_assert_eq!(bare(&lines.concat()), bare(&text));
+        }
+    }
 }

@@ -1,0 +1,125 @@
+//! What a compared run looks at besides, and at which moment.
+//!
+//! ```text
+//!   before anything     the host's portrait; its mounts
+//!   created             the container's portrait: complete, and nothing of its program in it yet;
+//!                       what it is called, which it is asked over the conversation
+//!   started             what execve decides: capabilities, filters
+//!   ended               what the kernel counted in its cgroup, which stands for a moment longer
+//!   undone              the host again
+//! ```
+//!
+//! So the moments are the same for a program that runs for a year and for one that is gone at once.
+//! All of it is looking, done only when somebody compares and somebody listens.
+
+use std::path::{Path, PathBuf};
+
+use nix::sched::CloneFlags;
+
+use super::parent::Created;
+use super::talk::Message;
+use crate::event::{Difference, Event};
+use crate::inspect::counters::counters;
+use crate::inspect::host::{Host, Made};
+use crate::inspect::{Portrait, differences, tree};
+use crate::parts::namespaces::Namespace;
+use crate::plan::{Act, Plan};
+use crate::sys::look::{self, Names};
+
+/// Both sides, as far as they have been seen.
+pub struct Comparison<'a> {
+    plan: &'a Plan,
+    /// Files that limits were written to, by name.
+    limits: Vec<String>,
+    host: Portrait,
+    before: Host,
+    container: Option<Portrait>,
+    /// Rows about a root filesystem that has no process.
+    tree: Vec<Difference>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Before anything is done. `dir` is the state folder.
+    pub fn begin(plan: &'a Plan, dir: &Path) -> Comparison<'a> {
+        let limits = plan.limits();
+        let own = plan.own_root().and_then(Path::parent).map(Path::to_owned);
+        let folders = std::iter::once(dir.to_owned()).chain(own).collect();
+        let before = Host::before(made(plan.cgroups(), folders));
+        let host = Portrait::of_this_process(&limits);
+        Comparison { plan, limits, host, before, container: None, tree: vec![] }
+    }
+
+    /// The container is complete but for its program.
+    pub fn created(&mut self, created: &Created) {
+        let portrait = Portrait::of(created.pid.0, &self.limits);
+        let root = portrait.root.as_ref().and_then(|root| root.identity);
+        self.before.container(root, portrait.namespaces.get("mnt").cloned());
+        self.container = Some(Portrait { names: created.names(), ..portrait });
+    }
+
+    /// The root filesystem is complete, and nothing will be started in it.
+    pub fn made(&mut self, root: &Path) {
+        self.before.container(look::identity(root), None);
+        self.tree = tree::differences(root);
+    }
+
+    pub fn started(&mut self) {
+        if let Some(container) = &mut self.container {
+            container.after_execve();
+        }
+    }
+
+    /// What differs; to be asked when the program has ended and its cgroup still stands.
+    pub fn changed(&self) -> Event {
+        let Some(container) = &self.container else {
+            return Event::Changed { rows: self.tree.clone() };
+        };
+        let mut rows = differences(&self.host, container);
+        for name in joined(self.plan) {
+            let row = rows.iter_mut().find(|row| row.property == name && row.verdict == "new");
+            row.into_iter().for_each(|row| row.verdict = "joined".into());
+        }
+        rows.extend(counters(self.plan.cgroups(), &self.limits));
+        Event::Changed { rows }
+    }
+
+    /// To be asked when everything is undone.
+    pub fn host_as_before(&self) -> Event {
+        Event::HostAsBefore { checks: self.before.as_before() }
+    }
+}
+
+fn made(cgroups: &[PathBuf], folders: Vec<PathBuf>) -> Made {
+    Made { cgroups: cgroups.to_vec(), folders, ..Made::default() }
+}
+
+/// Namespaces that others made: not new, though not the host's. The kernel keeps no record of who
+/// made one; the plan knows.
+fn joined(plan: &Plan) -> impl Iterator<Item = &'static str> {
+    let name = |kind: CloneFlags| match kind {
+        CloneFlags::CLONE_NEWNS => "mount namespace",
+        CloneFlags::CLONE_NEWPID => "pid namespace",
+        CloneFlags::CLONE_NEWUTS => "UTS namespace",
+        CloneFlags::CLONE_NEWNET => "network namespace",
+        CloneFlags::CLONE_NEWIPC => "IPC namespace",
+        CloneFlags::CLONE_NEWUSER => "user namespace",
+        CloneFlags::CLONE_NEWCGROUP => "cgroup namespace",
+        _ => "time namespace",
+    };
+    plan.steps.iter().filter_map(move |step| match &step.act {
+        Act::Namespace(Namespace::Join { kind, .. }) => Some(name(*kind)),
+        _ => None,
+    })
+}
+
+impl Created<'_> {
+    /// What the container is called, in its own words. None where it can say nothing any more.
+    pub fn names(&self) -> Option<Names> {
+        let talk = self.talk.as_ref().filter(|_| self.plan.silent >= self.plan.start)?;
+        talk.say(&Message::Called).ok()?;
+        match talk.hear().ok()?? {
+            (Message::Names(names), _) => names,
+            _ => None,
+        }
+    }
+}

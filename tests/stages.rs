@@ -1,0 +1,206 @@
+//! Each stage runs alone, for root and for others, and says what is promised of it.
+//!
+//! A stage is a config.json with most of it missing, so what it does is tried as for any container: from
+//! inside, by what its program sees. That it is told truly, and leaves nothing, is tried where that is
+//! tried for all (`narration_is_true`, `silence_is_free`, `host_is_left_clean`).
+
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
+
+mod support;
+
+use std::process::Stdio;
+
+use support::bundle::ran;
+use support::*;
+
+/// All of them, in order.
+const STAGES: [&str; 6] = ["rootfs", "chroot", "unshare", "pivot_root", "cgroups", "oci"];
+
+/// Those that can be run here: limits take a cgroup of one's own.
+fn stages() -> impl Iterator<Item = &'static str> {
+    STAGES.into_iter().filter(|name| *name != "cgroups" || Need::Limits.is_met())
+}
+
+/// Those that run a program of their own root.
+fn with_a_program() -> impl Iterator<Item = &'static str> {
+    stages().filter(|name| *name != "rootfs")
+}
+
+/// `learnc stage NAME SWITCHES -- sh -c SCRIPT`
+fn stage(name: &str, switches: &[&str], script: &str) -> Ran {
+    let bundle = bundle();
+    let mut command = bundle.learnc(["stage", name]);
+    ran(command.args(switches).args(["--", "sh", "-c", script]))
+}
+
+fn inside(name: &str, script: &str) -> String {
+    stage(name, &["--quiet"], script).ok().stdout
+}
+
+fn they_are_listed_with_a_sentence_each() {
+    let list = ran(&mut learnc(["stage"])).ok().stdout;
+    for (i, name) in STAGES.iter().enumerate() {
+        let line = list.lines().nth(i).unwrap();
+        let start = format!("{:>2}  {name} ", i + 1);
+        assert!(line.starts_with(&start) && line.ends_with('.'), "{line}");
+    }
+}
+
+fn the_exit_status_is_the_programs() {
+    for name in with_a_program() {
+        let ran = stage(name, &["--quiet"], "exit 42");
+        assert_eq!((ran.status, &*ran.stdout, &*ran.stderr), (42, "", ""), "{name}");
+    }
+}
+
+fn the_root_is_another_one() {
+    for name in with_a_program() {
+        assert_eq!(
+            inside(name, "ls / | grep home || echo none"),
+            "none\n",
+            "{name} shows the host's files"
+        );
+    }
+}
+
+fn chroot_changes_nothing_else() {
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(inside("chroot", "hostname"), own);
+    // Not 1: it is one of the host's processes.
+    assert_ne!(inside("chroot", "echo $$"), "1\n");
+    assert_eq!(inside("chroot", "ls /proc"), "", "no /proc is mounted");
+}
+
+fn unshare_gives_names_ids_and_pids_of_its_own() {
+    assert_eq!(inside("unshare", "echo $$; hostname; id -u"), "1\nbox\n0\n");
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    assert_eq!(inside("unshare", "hostname other; hostname"), "other\n");
+    assert_eq!(std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap(), own);
+}
+
+fn pivot_root_gives_a_mount_table_of_its_own() {
+    let mounts = inside("pivot_root", "cut -d' ' -f5 /proc/self/mountinfo");
+    let mut lines = mounts.lines();
+    assert_eq!(lines.next(), Some("/"));
+    assert!(lines.all(|at| at.starts_with("/proc") || at.starts_with("/dev")), "{mounts}");
+    assert_eq!(inside("pivot_root", "ps | wc -l; head -c 3 /dev/zero | wc -c"), "4\n3\n");
+}
+
+fn cgroups_stops_a_fork_bomb() {
+    let script = "for i in $(seq 40); do sleep 1000 & done";
+    let ran = stage("cgroups", &["--quiet"], script);
+    assert_ne!(ran.status, 0);
+    assert!(ran.stderr.contains("can't fork"), "{}", ran.stderr);
+}
+
+fn cgroups_stops_a_hog() {
+    let ran = stage("cgroups", &["--quiet"], "head -c 100m /dev/zero | tail >/dev/null; echo $?");
+    assert_eq!(ran.stdout, "137\n", "128+9, killed: {}", ran.stderr);
+}
+
+fn oci_is_what_spec_writes() {
+    let script =
+        "hostname; touch /x 2>/dev/null || echo read-only; grep NoNewPrivs /proc/self/status";
+    assert_eq!(inside("oci", script), "learnc\nread-only\nNoNewPrivs:\t1\n");
+}
+
+fn all_runs_one_after_the_other() {
+    let bundle = bundle();
+    let ran = ran(bundle.learnc(["stage", "all", "--"]).args(["sh", "-c", "echo here"])).ok();
+    assert_eq!(ran.stdout, "here\n".repeat(STAGES.len()));
+    for (i, name) in STAGES.iter().enumerate() {
+        let title = format!("{}/{}  {name}\n", i + 1, STAGES.len());
+        assert!(ran.stderr.contains(&title), "no {title:?} in {}", ran.stderr);
+    }
+}
+
+fn a_plan_makes_nothing() {
+    for name in stages() {
+        let bundle = bundle();
+        let ran = ran(bundle.learnc(["stage", name, "--plan"]).args(["--", "true"])).ok();
+        assert!(ran.stdout.contains("mkdirat("), "{}", ran.stdout);
+        assert!(ran.stdout.contains("None of them was made."), "{}", ran.stdout);
+        assert!(!bundle.state_root().exists() && !bundle.data().exists(), "{name} made something");
+    }
+}
+
+/// What the stage before has told takes a line; with --explain it is all told again.
+fn what_is_known_takes_a_line() {
+    let told = stage("pivot_root", &[], "true").ok().stderr;
+    assert!(told.contains("Swap the roots"), "{told}");
+    let root =
+        |told: &str| told.lines().any(|l| l.contains("often believed") && l.contains("image"));
+    assert!(!root(&told), "making a folder was explained by stage 1: {told}");
+    assert!(root(&stage("pivot_root", &["--explain"], "true").ok().stderr));
+}
+
+fn a_config_is_shown_as_what_it_adds() {
+    let bundle = bundle();
+    let added = ran(&mut bundle.learnc(["stage", "pivot_root", "--config"])).ok().stdout;
+    assert!(added.contains("\n+       {\"type\": \"mount\"}\n"), "{added}");
+    assert!(added.contains("\n        {\"type\": \"pid\"},\n"), "{added}");
+}
+
+/// `--config=full` is a config.json: the OCI run of it is the stage.
+fn a_full_config_is_one_to_run() {
+    let bundle = bundle();
+    let text = ran(&mut bundle.learnc(["stage", "pivot_root", "--config=full"])).ok().stdout;
+    let bundle = bundle.config(serde_json::from_str(&text).unwrap()).args(["hostname"]);
+    assert_eq!(bundle.run().ok().stdout, "box\n");
+}
+
+fn a_stage_that_is_not_there_is_named_with_those_that_are() {
+    let bundle = bundle();
+    let ran = ran(&mut bundle.learnc(["stage", "mount"]));
+    assert_eq!(ran.status, 1);
+    assert!(
+        ran.stderr.contains("\"mount\"") && ran.stderr.contains("pivot_root"),
+        "{}",
+        ran.stderr
+    );
+}
+
+fn other_names_are_understood() {
+    for (name, title) in [("fetch", "1/6  rootfs"), ("pivot-root", "4/6  pivot_root")] {
+        let bundle = bundle();
+        let told = ran(bundle.learnc(["stage", name]).args(["--", "true"])).ok().stderr;
+        assert!(told.starts_with(title), "{told}");
+    }
+}
+
+fn a_closed_stdin_is_an_end_and_no_hang() {
+    for name in stages() {
+        let bundle = bundle();
+        let mut command = bundle.learnc(["stage", name, "--quiet"]);
+        assert_eq!(ran(command.stdin(Stdio::null())).status, 0, "{name}");
+    }
+}
+
+fn main() {
+    let limited: Vec<Need> = RUNS.iter().copied().chain([Need::Limits]).collect();
+    let strangers: Vec<Need> = RUNS.iter().copied().chain([Need::Strangers]).collect();
+    suite(vec![
+        test("the stages without root", &strangers, || support::stranger::pass(8)),
+        test("they are listed with a sentence each", &[], they_are_listed_with_a_sentence_each),
+        test("the exit status is the program's", RUNS, the_exit_status_is_the_programs),
+        test("the root is another one", RUNS, the_root_is_another_one),
+        test("chroot changes nothing else", RUNS, chroot_changes_nothing_else),
+        test("unshare: names, ids and pids", RUNS, unshare_gives_names_ids_and_pids_of_its_own),
+        test("pivot_root: mounts", RUNS, pivot_root_gives_a_mount_table_of_its_own),
+        test("cgroups stops a fork bomb", &limited, cgroups_stops_a_fork_bomb),
+        test("cgroups stops a hog", &limited, cgroups_stops_a_hog),
+        test("oci is what spec writes", RUNS, oci_is_what_spec_writes),
+        test("all runs one after the other", &limited, all_runs_one_after_the_other),
+        test("a plan makes nothing", RUNS, a_plan_makes_nothing),
+        test("what is known takes a line", RUNS, what_is_known_takes_a_line),
+        test("a config is shown as what it adds", RUNS, a_config_is_shown_as_what_it_adds),
+        test("a full config is one to run", RUNS, a_full_config_is_one_to_run),
+        test(
+            "an unknown stage is named",
+            RUNS,
+            a_stage_that_is_not_there_is_named_with_those_that_are,
+        ),
+        test("other names are understood", RUNS, other_names_are_understood),
+        test("a closed stdin is an end", RUNS, a_closed_stdin_is_an_end_and_no_hang),
+    ]);
+}
