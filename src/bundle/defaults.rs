@@ -81,11 +81,10 @@ pub fn for_user(mut config: Value, uid: u32, gid: u32) -> Value {
         list.push(user);
     }
     without_device_rules(linux);
-    if let Some(mounts) = config["mounts"].as_array_mut() {
-        for mount in mounts {
-            if let Some(options) = mount["options"].as_array_mut() {
-                options.retain(|o| o != "gid=5");
-            }
+    // By get_mut: an index would write a null where there is nothing.
+    for mount in config.get_mut("mounts").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(options) = mount.get_mut("options").and_then(Value::as_array_mut) {
+            options.retain(|o| o != "gid=5");
         }
     }
     config

@@ -27,7 +27,7 @@ pub fn settings(resources: &LinuxResources) -> Result<Vec<Setting>> {
         if let Some(both) = memory.swap() {
             let field = "linux.resources.memory.swap";
             let swap = swap_alone(both, memory.limit()).map_err(|e| e.at(field))?;
-            list.push(Setting::new("memory", "memory.swap.max", limit(swap), field));
+            list.push(Setting::new("memory", "memory.swap.max", swap, field));
         }
     }
     if let Some(cpu) = resources.cpu() {
@@ -49,11 +49,12 @@ fn limit(n: i64) -> String {
     if n <= 0 { "max".into() } else { n.to_string() }
 }
 
-/// OCI's `swap` is memory and swap together, as v1 counts.
-fn swap_alone(both: i64, memory: Option<i64>) -> Result<i64> {
+/// OCI's `swap` is memory and swap together, as v1 counts. Where both are the same, no swap is left,
+/// and 0 says so: it is a limit here, not the lack of one.
+fn swap_alone(both: i64, memory: Option<i64>) -> Result<String> {
     match memory {
-        _ if both <= 0 => Ok(both),
-        Some(memory) if memory > 0 && both >= memory => Ok(both - memory),
+        _ if both <= 0 => Ok(limit(both)),
+        Some(memory) if memory > 0 && both >= memory => Ok((both - memory).to_string()),
         Some(memory) if memory > 0 => {
             Err(Error::yours(format!("{both} is below memory.limit {memory}; it counts both")))
         }
@@ -82,6 +83,13 @@ mod tests {
     fn swap_is_what_is_left_of_both() {
         let json = serde_json::json!({"memory": {"limit": 100, "swap": 150}});
         let want = [("memory.max", "100"), ("memory.swap.max", "50")];
+        assert_eq!(files(json), want.map(|(f, v)| (f.to_owned(), v.to_owned())));
+    }
+
+    #[test]
+    fn no_swap_is_left_where_memory_and_both_are_the_same() {
+        let json = serde_json::json!({"memory": {"limit": 100, "swap": 100}});
+        let want = [("memory.max", "100"), ("memory.swap.max", "0")];
         assert_eq!(files(json), want.map(|(f, v)| (f.to_owned(), v.to_owned())));
     }
 

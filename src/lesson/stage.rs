@@ -49,12 +49,43 @@ pub struct Head {
     /// Other names by which people look for it.
     #[serde(default)]
     pub also: Vec<String>,
-    /// What to try in its shell: commands, and after `#` what they show.
+    /// What to try in its shell.
     #[serde(default, rename = "try")]
-    pub try_this: Vec<String>,
-    /// Calls that the text speaks of, as the narration writes them: the tests look for each in a run.
+    pub try_this: Vec<Try>,
+    /// Calls that the text speaks of, which a run of the stage must make, in this order:
+    ///
+    /// ```text
+    ///   container pivot_root(".", ".")               who makes it, and the call as the narration writes it
+    ///   runtime clone3({flags=*CLONE_NEWPID*, *)     `*` stands for anything
+    ///   container mknodat(*, "null", *) = EPERM      refused so; without an answer it must succeed
+    /// ```
     #[serde(default)]
     pub expect: Vec<String>,
+}
+
+/// A command for a stage's shell. The tests run it there and hold its output against `prints`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Try {
+    pub run: String,
+    /// The remark beside it, for the learner.
+    pub shows: String,
+    /// What it prints on both its outputs, as in a `console` block: `…` stands for anything in a
+    /// line, and alone in a line for any lines.
+    pub prints: String,
+    /// How it ends.
+    #[serde(default)]
+    pub status: i32,
+    /// What a machine must have for it, by the names of `tests/support/needs.rs`: `limits`.
+    #[serde(default)]
+    pub needs: Vec<String>,
+}
+
+impl Try {
+    /// As it is shown: `hostname   # the host's own`.
+    pub fn to_text(&self) -> String {
+        format!("{}   # {}", self.run, self.shows)
+    }
 }
 
 static LESSONS: Dir = include_dir!("$CARGO_MANIFEST_DIR/lessons");
@@ -163,7 +194,7 @@ impl Stage {
             on_top_of: self.head.on_top_of.clone(),
             adds: self.adds(),
             here,
-            try_this: self.head.try_this.clone(),
+            try_this: self.head.try_this.iter().map(Try::to_text).collect(),
         }
     }
 }
@@ -200,6 +231,8 @@ mod tests {
             for by in [ROOT, Runner { root: false, uid: 1000, gid: 1000 }] {
                 let bundle = crate::bundle::from_value(stage.config(by), "/bundle".into()).unwrap();
                 assert_eq!(bundle.warnings, [""; 0], "{}", stage.name);
+                let text = growth::text(&stage.config(by));
+                assert!(!text.contains("null"), "{} for a learner's eyes:\n{text}", stage.name);
             }
         }
     }

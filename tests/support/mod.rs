@@ -24,6 +24,7 @@
 pub mod beside;
 pub mod bundle;
 pub mod compared;
+pub mod console;
 pub mod derived;
 pub mod faults;
 pub mod host;
