@@ -23,7 +23,8 @@ use learnc::trace::{self, Witness};
 use serde_json::Value;
 use support::bundle::{Ran, ran, read};
 use support::derived::output;
-use support::said::{compare, read as said_in, rules};
+use support::rules::rules;
+use support::said::{compare, read as said_in};
 use support::strace::{first, read_all, under_strace};
 use support::*;
 

@@ -55,6 +55,17 @@ fn a_run_that_makes_everything_is_all_seen() {
     is_all_seen(&bundle, 0, 100);
 }
 
+fn each_stage_is_all_seen() {
+    let names = ["rootfs", "chroot", "unshare", "pivot_root", "cgroups", "oci"];
+    for name in names.into_iter().filter(|name| *name != "cgroups" || Need::Limits.is_met()) {
+        let bundle = bundle();
+        let mut command = bundle.learnc(["stage", name, "--verify"]);
+        let ran = ran(command.args(["--", "sh", "-c", "exit 42"]));
+        assert_eq!(ran.status, 42, "{name}: {}", ran.stderr);
+        assert!(ran.stderr.contains(", none besides."), "{name}: {}", ran.stderr);
+    }
+}
+
 /// Copies by the hundred are told by their number, and counted.
 fn a_run_of_its_own_making_is_all_seen() {
     let bundle = bundle();
@@ -143,6 +154,7 @@ fn main() {
             a_block_device_is_named_as_one,
         ),
         test("a run of its own making is all seen", WATCHED, a_run_of_its_own_making_is_all_seen),
+        test("each stage is all seen", WATCHED, each_stage_is_all_seen),
         test("the program is not watched", WATCHED, the_program_is_not_watched),
         test(
             "a signal to the witness reaches the program",

@@ -6,6 +6,7 @@
 //! zombie, or another process with the same number has *stopped*.
 
 pub mod journal;
+pub mod undo;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::error::{Error, Result};
-use crate::lifecycle::journal::{Journal, remove_state};
+use crate::lifecycle::journal::Journal;
+use crate::lifecycle::undo::remove_state;
 use crate::sys::{At, Kernel, Mkdirat, Pid, Renameat, write_new_file};
 
 /// What one step does.

@@ -31,6 +31,7 @@ pub mod host;
 pub mod life;
 pub mod needs;
 pub mod portrait;
+pub mod rules;
 pub mod said;
 pub mod script;
 pub mod shape;
