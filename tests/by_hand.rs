@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 mod support;
 use support::host::Host;
+use support::needs::BY_HAND;
 use support::portrait::{Portrait, portrayed};
 use support::script::{ByHand, WAITS, chroot_only, own_data, waiting};
 use support::*;
@@ -21,11 +22,11 @@ fn compared(bundle: Bundle, args: &[&str]) -> (Portrait, Ran) {
     let by_hand = ByHand::printed(bundle, args);
     let bundle = &by_hand.bundle;
     let mut learnc = bundle.learnc(["run", "--quiet"]);
-    let (made, ran) = portrayed(own_data(&mut learnc, bundle).args(args), &program);
-    assert_eq!(ran.status, 42, "{ran:?}");
+    let (made, learncs) = portrayed(own_data(&mut learnc, bundle).args(args), &program);
+    assert_eq!(learncs.status, 42, "{learncs:?}");
     let before = Host::of(bundle);
     let (portrait, ran) = portrayed(&mut by_hand.command(), &program);
-    assert_eq!(ran.status, 42, "{ran:?}");
+    assert_eq!((ran.status, &ran.stdout), (42, &learncs.stdout), "{ran:?}");
     if let Some(difference) = portrait.differs_from(&made) {
         panic!("by hand, and by learnc:\n{difference}");
     }
@@ -129,14 +130,16 @@ fn another_user_with_more_of_everything_is_the_same() {
         .set("/process/user", user)
         .set("/process/env", json!(env))
         .set("/process/cwd", json!("/tmp/more"))
+        .hostname("it's $(id)_x")
         .set("/domainname", json!("garden"))
         .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}))
         .set("/linux/rootfsPropagation", json!("rshared"))
         .set("/mounts", mounts);
     let device = json!([{"type": "c", "path": "/dev/fuse", "major": 10, "minor": 229,
                          "fileMode": 0o640, "uid": 1000, "gid": 5}]);
-    let (portrait, _) = same(bundle.set("/linux/devices", device));
+    let (portrait, ran) = same(bundle.set("/linux/devices", device));
     assert_eq!(portrait.get("CapAmb"), "0000000000000420");
+    assert!(ran.stdout.starts_with("it's $(id)_x\ngarden\n"), "{}", ran.stdout);
     assert_eq!(portrait.get("cwd"), "/tmp/more");
     assert_eq!(portrait.get("Umask"), "0077");
     assert!(portrait.get("environ").contains("it's $HOME \\n \"x\""));
@@ -171,20 +174,27 @@ fn a_stranger_passes_too() {
     support::stranger::pass(5);
 }
 
-const ROOT: &[Need] = &[Need::Root, Need::Containers, Need::Busybox];
-const LIMITS: &[Need] = &[Need::Containers, Need::Busybox, Need::Limits];
-const STRANGER: &[Need] = &[Need::Root, Need::Containers, Need::Busybox, Need::Strangers];
+const ROOT: &[Need] = &[Need::Root, Need::Containers, Need::Busybox, Need::HandTools];
+const LIMITS: &[Need] = &[Need::Containers, Need::Busybox, Need::HandTools, Need::Limits];
+const STRANGER: &[Need] = &[
+    Need::Root,
+    Need::Containers,
+    Need::Busybox,
+    Need::HandTools,
+    Need::Strangers,
+    Need::Patience,
+];
 
 fn main() {
     suite(vec![
-        test("a run of its own making is the same", RUNS, a_run_of_its_own_making_is_the_same),
-        test("a bundle is the same", RUNS, a_bundle_is_the_same),
+        test("a run of its own making is the same", BY_HAND, a_run_of_its_own_making_is_the_same),
+        test("a bundle is the same", BY_HAND, a_bundle_is_the_same),
         test(
             "nothing but a change of root is the same",
-            RUNS,
+            BY_HAND,
             nothing_but_a_change_of_root_is_the_same,
         ),
-        test("a root that is moved is the same", RUNS, a_root_that_is_moved_is_the_same),
+        test("a root that is moved is the same", BY_HAND, a_root_that_is_moved_is_the_same),
         test("every limit is the same", LIMITS, every_limit_is_the_same),
         test("a user namespace is the same", ROOT, a_user_namespace_is_the_same),
         test(
@@ -194,7 +204,7 @@ fn main() {
         ),
         test(
             "an environment that no shell can have is the same",
-            RUNS,
+            BY_HAND,
             an_environment_that_no_shell_can_have_is_the_same,
         ),
         test("a network that is joined is the same", ROOT, a_network_that_is_joined_is_the_same),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 mod support;
 use support::bundle::{ran, read};
 use support::host::Host;
+use support::needs::BY_HAND;
 use support::portrait::running;
 use support::script::{ByHand, WAITS, chroot_only, waiting};
 use support::*;
@@ -142,24 +143,31 @@ fn a_stranger_passes_too() {
     support::stranger::pass(8);
 }
 
-const STRANGER: &[Need] = &[Need::Root, Need::Containers, Need::Busybox, Need::Strangers];
-const BASH: &[Need] = &[Need::Containers, Need::Busybox, Need::Bash];
+const STRANGER: &[Need] = &[
+    Need::Root,
+    Need::Containers,
+    Need::Busybox,
+    Need::HandTools,
+    Need::Strangers,
+    Need::Patience,
+];
+const BASH: &[Need] = &[Need::Containers, Need::Busybox, Need::HandTools, Need::Bash];
 
 fn main() {
     suite(vec![
         test(
             "every step is there once, and is done or named",
-            RUNS,
+            BY_HAND,
             every_step_is_there_once_and_is_done_or_named,
         ),
         test(
             "a missing tool is named before anything is made",
-            RUNS,
+            BY_HAND,
             a_missing_tool_is_named_before_anything_is_made,
         ),
         test(
             "a capability that only the tool needs is named",
-            RUNS,
+            BY_HAND,
             a_capability_that_only_the_tool_needs_is_named,
         ),
         test(
@@ -167,19 +175,23 @@ fn main() {
             BASH,
             a_descriptor_that_a_shell_cannot_close_is_named,
         ),
-        test("a step that fails leaves nothing", RUNS, a_step_that_fails_leaves_nothing),
+        test("a step that fails leaves nothing", BY_HAND, a_step_that_fails_leaves_nothing),
         test(
             "a script that is ended ends the container",
-            RUNS,
+            BY_HAND,
             a_script_that_is_ended_ends_the_container,
         ),
         test(
             "a program that is killed is told by its status",
-            RUNS,
+            BY_HAND,
             a_program_that_is_killed_is_told_by_its_status,
         ),
-        test("on a terminal Ctrl-C is the program's", RUNS, on_a_terminal_ctrl_c_is_the_programs),
-        test("it is printed instead of a run", RUNS, it_is_printed_instead_of_a_run),
+        test(
+            "on a terminal Ctrl-C is the program's",
+            BY_HAND,
+            on_a_terminal_ctrl_c_is_the_programs,
+        ),
+        test("it is printed instead of a run", BY_HAND, it_is_printed_instead_of_a_run),
         test("a stranger passes too", STRANGER, a_stranger_passes_too),
     ]);
 }

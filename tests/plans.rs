@@ -2,16 +2,21 @@
 //!
 //! `fixtures/facts/*.json` are such machines. For each, the plan of the default config is a snapshot
 //! (who does which step, for which field), and so is doctor's page. A change of either is seen, and
-//! accepted with `INSTA_UPDATE=always cargo test --test plans` after reading it.
+//! accepted with `INSTA_UPDATE=always cargo test --test plans` after reading it. Each plan is a script, too.
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use learnc::bundle::{self, defaults};
 use learnc::doctor::{self, words};
+use learnc::emit;
 use learnc::facts::Facts;
-use learnc::plan::{Options, plan};
+use learnc::plan::{Options, Plan, plan};
 use learnc::render::doctor::page;
 use learnc::render::terminal::look::{Look, Width};
+use learnc::rootfs::Recipe;
 
 fn machines() -> Vec<(String, Facts)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/facts");
@@ -29,17 +34,23 @@ fn machines() -> Vec<(String, Facts)> {
     machines
 }
 
-/// One line a step: who, what, about what, for which field.
-fn shown(facts: &Facts) -> String {
+/// The default config's plan, with a root filesystem as it may be made.
+fn planned(facts: &Facts, recipe: Option<Recipe>) -> learnc::error::Result<Plan> {
     let config = serde_json::to_value(defaults::config()).unwrap();
     let bundle = bundle::from_value(config, PathBuf::from("/bundle")).unwrap();
     let options = Options {
         id: "box".into(),
         bundle: "/bundle".into(),
         state_root: "/run/learnc".into(),
+        recipe,
         ..Options::default()
     };
-    let plan = match plan(&bundle, &options, facts) {
+    plan(&bundle, &options, facts)
+}
+
+/// One line a step: who, what, about what, for which field.
+fn shown(facts: &Facts) -> String {
+    let plan = match planned(facts, None) {
         Ok(plan) => plan,
         Err(e) => {
             return format!("refused: {e}\n  because {:?}\n  try {:?}", e.diagnosis, e.remedy);
@@ -79,5 +90,42 @@ fn doctor_says_what_each_machine_can_do() {
             assert!(width <= 80 || line.trim().split(' ').count() == 1, "{name}: {line}");
         }
         insta::assert_snapshot!(format!("doctor-{name}"), text);
+    }
+}
+
+/// A shell reads it to its end, without doing anything.
+fn assert_parses(script: &str) {
+    let mut sh = Command::new("sh");
+    let mut sh = sh.arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    sh.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    let output = sh.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_plan_is_a_script_with_each_step_once() {
+    let sum = Some("5".repeat(64));
+    let url = "https://example.org/a b.tar".to_owned();
+    let recipes = [
+        None,
+        Some(Recipe::Copy("/it's here".into())),
+        Some(Recipe::Unpack("/root.tar".into())),
+        Some(Recipe::Download { url, sha256: sum }),
+        Some(Recipe::Debootstrap { program: "/usr/sbin/debootstrap".into() }),
+    ];
+    for (name, facts) in machines() {
+        for recipe in &recipes {
+            let Ok(plan) = planned(&facts, recipe.clone()) else { continue };
+            let script = emit::sh(&plan);
+            let count = plan.steps.len();
+            for number in 1..=count {
+                let heading = format!("\n# {number}/{count} ");
+                assert_eq!(script.matches(&heading).count(), 1, "{name}: {heading}");
+            }
+            let commands = script.lines().filter(|line| !line.starts_with('#'));
+            let learncs = commands.filter(|line| line.starts_with("learnc"));
+            assert_eq!(learncs.count(), 0, "{name}");
+            assert_parses(&script);
+        }
     }
 }

@@ -45,6 +45,14 @@ pub(super) fn way(plan: &Plan, step: &Step) -> Way {
             let away = format!("rm -f{}", places.collect::<String>());
             Way::Inside(std::iter::once(away).chain(lines).collect())
         }
+        Act::Device(Device::Links(_)) => {
+            // What the image has at the place stays.
+            let guarded = |line: String| {
+                let place = line.rsplit(' ').next().unwrap_or_default().to_owned();
+                format!("[ -e {place} ] || [ -L {place} ] || {line}")
+            };
+            Way::Inside(lines.into_iter().map(guarded).collect())
+        }
         Act::User(_) | Act::Capability(_) => Way::Inside(keeping_chroot(plan, step)),
         Act::Process(what) => process(plan, what, lines),
         _ if lines.is_empty() => Way::Never,

@@ -183,13 +183,9 @@ pub fn by_hand(what: &Device) -> Vec<String> {
             })
             .collect(),
         Device::Nodes { nodes, bind: false } => nodes.iter().flat_map(made_by_hand).collect(),
-        Device::Links(links) => links
-            .iter()
-            .map(|(name, to)| {
-                let place = format!("\"$ROOT\"/dev/{name}");
-                format!("[ -L {place} ] || ln -s {to} {place}")
-            })
-            .collect(),
+        Device::Links(links) => {
+            links.iter().map(|(name, to)| format!("ln -s {to} \"$ROOT\"/dev/{name}")).collect()
+        }
     }
 }
 

@@ -52,10 +52,19 @@ pub fn perform(k: &Kernel, what: &Identity) -> Result<()> {
     }
 }
 
+/// hostname(1) takes names as DNS has them; the kernel takes any.
 pub fn by_hand(what: &Identity) -> Vec<String> {
-    let quoted = |name: &str| crate::args::shell(name);
-    match what {
-        Identity::Hostname(name) => vec![format!("hostname {}", quoted(name))],
-        Identity::Domainname(name) => vec![format!("domainname {}", quoted(name))],
+    let (word, name) = match what {
+        Identity::Hostname(name) => ("hostname", name),
+        Identity::Domainname(name) => ("domainname", name),
+    };
+    let quoted = crate::args::shell(name);
+    let is_label = |part: &str| {
+        let hyphens = part.starts_with('-') || part.ends_with('-');
+        !part.is_empty() && !hyphens && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    match name.split('.').all(is_label) {
+        true => vec![format!("{word} {quoted}")],
+        false => vec![format!("printf %s {quoted} > /proc/sys/kernel/{word}")],
     }
 }

@@ -39,6 +39,8 @@ pub enum Need {
     IdRanges,
     /// The example `floor`, which `cargo test` builds beside the tests.
     Floor,
+    /// What a script of `--by-hand` is made of: util-linux, and an env(1) that restores signals.
+    HandTools,
     /// A shell that opens descriptors above 9.
     Bash,
     /// cargo and the sources, to build a variant of learnc.
@@ -47,6 +49,9 @@ pub enum Need {
 
 /// What most tests need.
 pub const RUNS: &[Need] = &[Need::Containers, Need::Busybox];
+
+/// What a test of a script of `--by-hand` needs.
+pub const BY_HAND: &[Need] = &[Need::Containers, Need::Busybox, Need::HandTools];
 
 /// What a test with strace beside it needs.
 pub const WITNESSED: &[Need] = &[Need::Containers, Need::Busybox, Need::Strace, Need::Ptrace];
@@ -77,6 +82,7 @@ impl Need {
             Need::SyscallInfo => syscall_info(),
             Need::OwnIdMap => !id_ranges(),
             Need::IdRanges => id_ranges(),
+            Need::HandTools => hand_tools(),
             Need::Bash => in_path("bash"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
@@ -106,6 +112,7 @@ impl Need {
             Need::SyscallInfo => "this kernel has no PTRACE_GET_SYSCALL_INFO",
             Need::OwnIdMap => "a tracer takes newuidmap's privilege away",
             Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",
+            Need::HandTools => "not all of util-linux, or no env --default-signal",
             Need::Bash => "no bash",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
@@ -117,6 +124,14 @@ impl Need {
         let insisted = std::env::var("LEARNC_TESTS_MUST").unwrap_or_default();
         insisted.split(',').any(|name| name.eq_ignore_ascii_case(&format!("{self:?}")))
     }
+}
+
+fn hand_tools() -> bool {
+    let tools = ["unshare", "nsenter", "setpriv", "setsid", "pivot_root", "prlimit", "script"];
+    let has = |tool: &&str| in_path(tool) || Path::new("/usr/sbin").join(tool).is_file();
+    let mut env = Command::new("env");
+    env.args(["--default-signal", "true"]).stderr(Stdio::null());
+    tools.iter().all(has) && env.status().is_ok_and(|status| status.success())
 }
 
 pub fn is_root() -> bool {

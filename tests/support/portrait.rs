@@ -15,21 +15,21 @@ use super::bundle::{Ran, read};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Portrait(BTreeMap<String, String>);
 
-/// Runs a command whose program says a line and waits for the end of its input, and looks at it
+/// Runs a command whose program says `up` and waits for the end of its input, and looks at it
 /// meanwhile. `args` are the program's, and no other process's on this machine.
 pub fn portrayed(command: &mut Command, args: &[&str]) -> (Portrait, Ran) {
     let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut sitter = Sitter(pipes.spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")));
     let mut stdout = BufReader::new(sitter.0.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
+    let mut said = String::new();
+    while !said.ends_with("up\n") && stdout.read_line(&mut said).unwrap() > 0 {}
     let portrait = running(args).map(Portrait::of);
     drop(sitter.0.stdin.take());
-    let (mut rest, mut stderr) = (String::new(), String::new());
-    stdout.read_to_string(&mut rest).unwrap();
+    let mut stderr = String::new();
+    stdout.read_to_string(&mut said).unwrap();
     sitter.0.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     let status = sitter.0.wait().unwrap().code().unwrap_or(-1);
-    let ran = Ran { status, stdout: line + &rest, stderr };
+    let ran = Ran { status, stdout: said, stderr };
     match portrait {
         Some(portrait) => (portrait, ran),
         None => panic!("it did not come up: {ran:?}"),

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::bundle::{Bundle, bundle, ran};
 use super::needs::is_root;
 
-/// What the program does while it is looked at.
-pub const WAITS: &str = "echo up; read end; exit 42";
+/// What the program does while it is looked at: it says what cannot be seen from outside, and waits.
+pub const WAITS: &str = "hostname; cat /proc/sys/kernel/domainname; echo up; read end; exit 42";
 
 /// Scripts are run by the shell that is there, with a temporary folder in the bundle.
 pub struct ByHand {
