@@ -214,7 +214,7 @@ fn main() {
     let verified = &[Need::Containers, Need::Busybox, Need::Ptrace, Need::SyscallInfo];
     let strangers: Vec<Need> = RUNS.iter().copied().chain([Need::Strangers]).collect();
     suite(vec![
-        test("all of this without root", &strangers, || support::stranger::pass(9)),
+        test("all of this without root", &strangers, || support::stranger::pass(8)),
         test("the default config is told truly", RUNS, the_default_config),
         test("a host name in a domain is told truly", RUNS, a_name_in_a_domain),
         test("shared namespaces are told truly", RUNS, shared_namespaces),
