@@ -31,7 +31,12 @@ struct Life<'a>(&'a str, &'a [&'a str]);
 
 /// Lives it in silence and with these switches, and takes the telling away.
 /// The answer: which lines of the list were needed.
-fn told_for_nothing(bundle: &Bundle, life: &Life, switches: &[&str]) -> BTreeSet<usize> {
+fn told_for_nothing(
+    bundle: &Bundle,
+    life: &Life,
+    switches: &[&str],
+    rules: &[Rule],
+) -> BTreeSet<usize> {
     let Life(verb, rest) = life;
     let with = |switches: &[&str]| {
         let mut command = bundle.learnc([*verb]);
@@ -49,7 +54,7 @@ fn told_for_nothing(bundle: &Bundle, life: &Life, switches: &[&str]) -> BTreeSet
     for (role, (silent, told)) in silent.with_shapes().iter().zip(told.with_shapes()).enumerate() {
         let role = ["runtime", "container"][role];
         assert!(silent.len() > 30, "{role}: only {} calls", silent.len());
-        match less_the_telling(silent, &told) {
+        match less_the_telling(silent, &told, rules) {
             Ok(more) => used.extend(more),
             Err(wrong) => panic!("{role}: {wrong}"),
         }
@@ -70,8 +75,11 @@ impl Traced {
 }
 
 /// Walks both at once: what the silent run does not make must be telling.
-fn less_the_telling(silent: &Shaped, told: &Shaped) -> Result<BTreeSet<usize>, String> {
-    let rules = telling();
+fn less_the_telling(
+    silent: &Shaped,
+    told: &Shaped,
+    rules: &[Rule],
+) -> Result<BTreeSet<usize>, String> {
     let mut used = BTreeSet::new();
     let mut next = silent.iter().peekable();
     for (shape, call) in told {
@@ -96,25 +104,37 @@ fn telling_is_all_that_is_added() {
     let run: &[&str] = &[&bundle.id];
     let run = Life("run", run);
     let events = ["--quiet", "--events", events.to_str().unwrap()];
-    let mut used = told_for_nothing(&bundle, &run, &events);
-    used.extend(told_for_nothing(&bundle, &run, &[]));
-    used.extend(told_for_nothing(&bundle, &run, &["--explain"]));
-    used.extend(told_for_nothing(&bundle, &run, &["--verbose", "--color=always"]));
+    let rules = telling();
+    let told = |switches: &[&str]| told_for_nothing(&bundle, &run, switches, &rules);
+    let mut used = told(&events);
+    used.extend(told(&[]));
+    used.extend(told(&["--explain"]));
+    used.extend(told(&["--verbose", "--color=always"]));
+    all_are_needed(&rules, &used);
+}
+
+/// A stage looks at both sides besides: what changed is part of its telling.
+fn of_stages_telling_and_looking_is_all_that_is_added() {
+    let bundle = bundle();
+    let looking = rules_of(include_str!("looking.txt"));
+    let rules = [telling(), looking.clone()].concat();
+    let mut used = BTreeSet::new();
     for name in STAGES.into_iter().filter(|name| *name != "cgroups" || Need::Limits.is_met()) {
         let rest: &[&str] = match name {
             "rootfs" => &[name, "--id", &bundle.id],
             _ => &[name, "--id", &bundle.id, "--", "true"],
         };
-        used.extend(told_for_nothing(&bundle, &Life("stage", rest), &["--explain"]));
+        used.extend(told_for_nothing(&bundle, &Life("stage", rest), &["--explain"], &rules));
     }
-    let idle: Vec<Rule> = telling()
-        .into_iter()
-        .enumerate()
-        .filter(|(i, _)| !used.contains(i))
-        .map(|(_, r)| r)
-        .collect();
-    let idle: Vec<String> = idle.iter().map(|rule| format!("{rule:?}")).collect();
-    assert!(idle.is_empty(), "telling.txt lists what no run does:\n{}", idle.join("\n"));
+    let first = telling().len();
+    let used = used.iter().filter_map(|rule| rule.checked_sub(first)).collect();
+    all_are_needed(&looking, &used);
+}
+
+fn all_are_needed(rules: &[Rule], used: &BTreeSet<usize>) {
+    let idle = rules.iter().enumerate().filter(|(i, _)| !used.contains(i));
+    let idle: Vec<String> = idle.map(|(_, rule)| format!("{rule:?}")).collect();
+    assert!(idle.is_empty(), "what no run does is listed:\n{}", idle.join("\n"));
 }
 
 /// Each call of a real run, made once more or left out, is found.
@@ -122,13 +142,13 @@ fn a_call_more_or_less_is_found() {
     let bundle = bundle();
     let run = traced(&bundle.learnc(["run", "--quiet", &bundle.id]), &bundle.dir.join("silent"));
     for calls in run.with_shapes() {
-        assert!(less_the_telling(&calls, &calls).is_ok());
+        assert!(less_the_telling(&calls, &calls, &telling()).is_ok());
         for n in 0..calls.len() {
             let is_telling = |call: &Seen| telling().iter().any(|rule| rule.excuses(call));
             let mut less = calls.clone();
             let left_out = less.remove(n);
-            assert!(less_the_telling(&calls, &less).is_err(), "{}", left_out.0);
-            let more = less_the_telling(&less, &calls);
+            assert!(less_the_telling(&calls, &less, &telling()).is_err(), "{}", left_out.0);
+            let more = less_the_telling(&less, &calls, &telling());
             assert!(more.is_err() || is_telling(&left_out.1), "{}", left_out.0);
         }
     }
@@ -268,6 +288,11 @@ fn main() {
     suite(vec![
         test("all of this without root", &strangers, || support::stranger::pass(2)),
         test("telling is all that is added", WITNESSED, telling_is_all_that_is_added),
+        test(
+            "of stages telling and looking is all that is added",
+            WITNESSED,
+            of_stages_telling_and_looking_is_all_that_is_added,
+        ),
         test("a call more or less is found", WITNESSED, a_call_more_or_less_is_found),
         test(
             "what is above the floor is written down",
