@@ -190,14 +190,9 @@ unsafe fn runtime(rootfs: &CStr, state: &CStr, cgroups: &[&CStr]) -> c_int {
         let child = clone(into);
         if child == 0 {
             close(talk[0]);
-            container(rootfs, cgroups, talk[1]);
+            container(rootfs, cgroups, into.is_none(), talk[1]);
         }
         close(talk[1]);
-        if into.is_none() {
-            for dir in cgroups {
-                write_file(&Text::below(dir, "cgroup.procs"), 0, &[Text::number(child).bytes()]);
-            }
-        }
         say(talk[0]);
         hear(talk[0]);
         let (new, json) = (Text::below(state, "state.json.new"), Text::below(state, "state.json"));
@@ -268,9 +263,12 @@ fn hear(fd: c_int) {
     ok(unsafe { recv(fd, word.as_mut_ptr().cast(), 2, 0) } as c_long, c"recv");
 }
 
-unsafe fn container(rootfs: &CStr, cgroups: &[&CStr], talk: c_int) -> ! {
+unsafe fn container(rootfs: &CStr, cgroups: &[&CStr], joins: bool, talk: c_int) -> ! {
     unsafe {
         hear(talk);
+        for dir in cgroups.iter().filter(|_| joins) {
+            write_file(&Text::below(dir, "tasks"), 0, &[b"0"]);
+        }
         ok(setsid(), c"setsid");
         ok(unshare(CLONE_NEWCGROUP), c"unshare");
         ok(sethostname(c"learnc".as_ptr(), 6), c"sethostname");

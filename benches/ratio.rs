@@ -131,9 +131,17 @@ fn cgroups(dir: &Path) -> Result<Vec<String>> {
     Ok(dirs)
 }
 
+/// In another order each round: what one does shortly before costs or spares the next one something.
 fn measure(runners: &mut [Runner], rounds: usize) -> Result<()> {
+    let mut order: Vec<usize> = (0..runners.len()).collect();
+    let mut chance: usize = 1;
     for round in 0..=rounds {
-        for runner in runners.iter_mut() {
+        for last in (1..order.len()).rev() {
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            order.swap(last, (chance >> 33) % (last + 1));
+        }
+        for runner in &order {
+            let runner = &mut runners[*runner];
             let mut command = (runner.command)(round);
             let began = Instant::now();
             must(&mut command)?;

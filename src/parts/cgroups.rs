@@ -22,7 +22,7 @@ use crate::event::Asked;
 use crate::facts::Facts;
 use crate::lifecycle::journal::{Journal, Undo};
 use crate::sys::{
-    At, BpfProgAttach, BpfProgLoad, Fd, Kernel, Mkdirat, Openat, Pid, Write, look, write_file,
+    At, BpfProgAttach, BpfProgLoad, Fd, Kernel, Mkdirat, Openat, Write, look, write_file,
 };
 
 /// What one step does.
@@ -37,8 +37,8 @@ pub enum Cgroup {
     Limit { writes: Vec<(PathBuf, String)> },
     /// v2: loads the device rules as a program and attaches it to the cgroup.
     DeviceRules { dir: PathBuf, rules: Vec<devices::Rule> },
-    /// v1: puts the container's first process into each tree.
-    Join { procs: Vec<PathBuf> },
+    /// v1: the container's first process goes into each tree.
+    Join { tasks: Vec<PathBuf> },
 }
 
 /// The steps and what they leave behind.
@@ -142,9 +142,9 @@ fn plan_v1(trees: Vec<Tree>, settings: Vec<Setting>, asked: Asked) -> Cgroups {
     let homeless = settings.iter().filter(|s| dir_of(s.controller).is_none());
     plan.warnings = homeless.map(|s| missing(s.controller)).collect();
     plan.warnings.dedup();
-    let procs = trees.iter().map(|t| t.dir.join("cgroup.procs")).collect();
-    let join = Cgroup::Join { procs };
-    plan.after.push(Step::runtime("cgroup_join", asked, join));
+    let tasks = trees.iter().map(|t| t.dir.join("tasks")).collect();
+    let join = Cgroup::Join { tasks };
+    plan.after.push(Step::container("cgroup_join", asked, join));
     plan.trees = trees.iter().map(|t| (t.name.clone(), t.controllers.join(","))).collect();
     plan.dirs = trees.into_iter().map(|t| t.dir).collect();
     plan
@@ -229,7 +229,6 @@ fn missing(controller: &str) -> String {
 pub fn perform(
     k: &Kernel,
     what: &Cgroup,
-    pid: Pid,
     journal: &mut Journal,
     hold: &mut Option<Fd>,
 ) -> Result<()> {
@@ -260,12 +259,11 @@ pub fn perform(
             let cgroup = k.call(Openat { dir: At::CWD, path: dir, flags, mode: 0 })?;
             k.call(BpfProgAttach { cgroup: &cgroup, program: &program })
         }
-        Cgroup::Join { procs } => {
-            let pid = match pid {
-                Pid(0) => "<pid of the container>".to_owned(),
-                Pid(pid) => pid.to_string(),
-            };
-            procs.iter().try_for_each(|file| write_file(k, At::CWD, file, &pid))
+        // Whoever moves another process, or all threads of one, stops every fork and exec of the
+        // machine for that moment, which takes milliseconds to come. A thread that moves itself does
+        // not, and there is only one here.
+        Cgroup::Join { tasks } => {
+            tasks.iter().try_for_each(|file| write_file(k, At::CWD, file, "0"))
         }
     }
 }
@@ -317,8 +315,6 @@ pub fn by_hand(what: &Cgroup) -> Vec<String> {
             writes.iter().map(line).collect()
         }
         Cgroup::DeviceRules { .. } => vec![],
-        Cgroup::Join { procs } => {
-            procs.iter().map(|f| format!("echo $PID > {}", shell(f))).collect()
-        }
+        Cgroup::Join { tasks } => tasks.iter().map(|f| format!("echo 0 > {}", shell(f))).collect(),
     }
 }

@@ -71,7 +71,7 @@ pub fn perform(k: &Kernel, step: &Step, held: &mut Held) -> Result<()> {
         }
         Act::State(created) => state::created(k, created, held.pid),
         Act::Tree(act) => tree::perform(k, act, &mut held.journal),
-        Act::Cgroup(act) => cgroups::perform(k, act, held.pid, &mut held.journal, &mut held.cgroup),
+        Act::Cgroup(act) => cgroups::perform(k, act, &mut held.journal, &mut held.cgroup),
         Act::Namespace(act) => namespaces::perform(k, act),
         Act::IdMap(act) => idmap::perform(k, act, held.pid),
         Act::Rootfs(act) => rootfs::perform(k, act, &mut held.root),

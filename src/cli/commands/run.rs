@@ -108,8 +108,8 @@ impl Run {
     /// `learnc run hostname` is a container named hostname; who meant the program is told how.
     fn load(&self) -> Result<Bundle> {
         let folder = self.bundle.bundle.as_deref().unwrap_or(".".as_ref());
-        match (&self.id, &self.bundle.bundle) {
-            (Some(id), None) if !folder.join("config.json").exists() => {
+        match (bundle::load(folder), &self.id, &self.bundle.bundle) {
+            (Err(_), Some(id), None) if !folder.join("config.json").exists() => {
                 let program = std::iter::once(id).chain(&self.command);
                 let program = program.map(String::as_str).collect::<Vec<_>>().join(" ");
                 Err(Error::yours(format!("there is no config.json in this folder for {id}"))
@@ -119,7 +119,7 @@ impl Run {
                          --bundle DIR, or learnc spec"
                     )))
             }
-            _ => bundle::load(folder),
+            (loaded, ..) => loaded,
         }
     }
 
