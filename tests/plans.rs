@@ -116,7 +116,7 @@ fn every_plan_is_a_script_with_each_step_once() {
     for (name, facts) in machines() {
         for recipe in &recipes {
             let Ok(plan) = planned(&facts, recipe.clone()) else { continue };
-            let script = emit::sh(&plan);
+            let script = emit::sh(&plan, None);
             let count = plan.steps.len();
             for number in 1..=count {
                 let heading = format!("\n# {number}/{count} ");

@@ -18,11 +18,12 @@ pub struct ByHand {
 
 impl ByHand {
     /// Prints the script, if it was asked for: the exit status then, and nothing is to be done.
-    pub fn print(&self, plan: &Plan) -> Result<Option<i32>> {
+    /// `visit` is what looks at a root filesystem in which nothing is started.
+    pub fn print(&self, plan: &Plan, visit: Option<&[String]>) -> Result<Option<i32>> {
         if !self.by_hand {
             return Ok(None);
         }
-        std::io::stdout().write_all(emit::sh(plan).as_bytes())?;
+        std::io::stdout().write_all(emit::sh(plan, visit).as_bytes())?;
         Ok(Some(0))
     }
 }

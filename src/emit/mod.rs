@@ -63,14 +63,18 @@ const TOOLS: &[(&str, &str, &str)] = &[
     ("curl", "curl", "curl"),
 ];
 
-/// The script.
-pub fn sh(plan: &Plan) -> String {
+/// The script. `visit` is what looks at a root filesystem in which nothing is started.
+pub fn sh(plan: &Plan, visit: Option<&[String]>) -> String {
     let mut body = String::new();
     for index in order(plan) {
         body.push_str(&paragraph(plan, index));
     }
     if starts(plan) {
         body.push_str(include_str!("end.sh"));
+    } else if let Some(visit) = visit {
+        let words: Vec<String> = visit.iter().map(shell).collect();
+        let title = words::title("visit", None);
+        let _ = write!(body, "\n# {title}\ncd \"$ROOT\"\n{}\n", words.join(" "));
     }
     let mut rest = String::new();
     for (_, tool, package) in tools(&body) {

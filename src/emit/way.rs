@@ -76,7 +76,8 @@ fn cgroups(what: &Cgroup, lines: Vec<String>) -> Way {
             Way::Outside(vec![format!("make_room {} {}", shell(to), shell(handed))])
         }
         Cgroup::DeviceRules { .. } => Way::Never,
-        Cgroup::Limit { .. } | Cgroup::Join { .. } => Way::Outside(lines),
+        Cgroup::Limit { .. } => Way::Outside(lines),
+        Cgroup::Join { .. } => Way::Inside(lines),
     }
 }
 

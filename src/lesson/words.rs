@@ -85,9 +85,16 @@ mod tests {
     /// The sources of a room, as text.
     fn sources(room: &str) -> String {
         let dir = format!("{}/src/{room}", env!("CARGO_MANIFEST_DIR"));
-        let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-        let files = files.filter(|path| path.is_file());
-        files.map(|path| std::fs::read_to_string(path).unwrap()).collect()
+        below(dir.as_ref())
+    }
+
+    fn below(dir: &std::path::Path) -> String {
+        let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let text = |path: std::path::PathBuf| match path.is_dir() {
+            true => below(&path),
+            false => std::fs::read_to_string(path).unwrap(),
+        };
+        paths.map(text).collect()
     }
 
     /// The string literals that follow `before` in a text, with only white space between.

@@ -65,7 +65,7 @@ impl Run {
             false => self.own(context, &facts)?,
         };
         let plan = plan(&bundle, &options, &facts)?;
-        if let Some(status) = self.by_hand.print(&plan)? {
+        if let Some(status) = self.by_hand.print(&plan, None)? {
             return Ok(status);
         }
         let dir = options.state_root.join(&options.id);

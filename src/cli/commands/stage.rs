@@ -17,7 +17,6 @@ use crate::event::{Event, StageInfo};
 use crate::facts::{self, Facts};
 use crate::lesson::stage::{self, Runner, Stage as Lesson};
 use crate::lifecycle;
-use crate::perform::parent::Watch;
 use crate::perform::pretend;
 use crate::perform::whole::{Whole, run};
 use crate::plan::{Options, Plan, Terminals, plan};
@@ -86,28 +85,27 @@ impl Stage {
         if let Some(part) = self.config {
             return Ok(show_config(stage, by, part, self.narration.color));
         }
-        if stage.limits() || self.delegate.delegate {
+        if (stage.limits() || self.delegate.delegate) && !self.by_hand.by_hand {
             self.delegate.ensure(&facts, &self.narration)?;
         }
         let options = self.options(stage, context)?;
-        let bundle = self.bundle(stage, by, &options)?;
-        let mut plan = plan(&bundle, &options, &facts)?;
-        if let Some(status) = self.by_hand.print(&plan)? {
+        let plan = self.plan(stage, by, &options, &facts)?;
+        let visit = (!stage.has_program()).then(|| self.visitor()).flatten();
+        if let Some(status) = self.by_hand.print(&plan, visit.as_deref())? {
             return Ok(status);
         }
-        if let Some(base) = self.base_plan(stage, by, &options, &facts) {
-            plan.grows_from(&base);
-        }
+        let next = stage.next().map(|next| next.name.clone());
         let frame = Frame {
             before: Event::Stage(self.info(stage, &facts)),
-            after: Event::StageOver {
-                name: stage.name.clone(),
-                next: stage.next().map(|next| next.name.clone()),
-            },
+            after: Event::StageOver { name: stage.name.clone(), next },
         };
         let dir = options.state_root.join(&options.id);
+        let how = Whole { compare: true, visit, ..Whole::default() };
         self.narration.framed(Usually::Explained, self.verify.verify, Some(frame), |watch| {
-            self.go(stage, &plan, &dir, watch)
+            match self.narration.plan {
+                true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),
+                false => run(&plan, &dir, &how, watch),
+            }
         })
     }
 
@@ -116,14 +114,6 @@ impl Stage {
         let invites = self.command.is_empty() && look::is_terminal(0) && !self.narration.plan;
         let info = stage.info(here(facts));
         StageInfo { try_this: if invites { info.try_this } else { vec![] }, ..info }
-    }
-
-    fn go(&self, stage: &Lesson, plan: &Plan, dir: &std::path::Path, watch: Watch) -> Result<i32> {
-        if self.narration.plan {
-            return watch.observer.map_or(Ok(0), |o| pretend(plan, o).map(|()| 0));
-        }
-        let visit = (!stage.has_program()).then(|| self.visitor()).flatten();
-        run(plan, dir, &Whole { compare: true, visit, ..Whole::default() }, watch)
     }
 
     /// Who looks at a tree in which nothing is started: the program that was asked for, or on a terminal the
@@ -161,20 +151,15 @@ impl Stage {
         bundle::from_value(config, options.bundle.clone())
     }
 
-    /// What the stage before would do here: its steps need no explanation any more, unless somebody
-    /// wants it all.
-    fn base_plan(
-        &self,
-        stage: &Lesson,
-        by: Runner,
-        options: &Options,
-        facts: &Facts,
-    ) -> Option<Plan> {
-        if self.narration.explain || self.narration.verbose {
-            return None;
+    /// Its plan, in which what the stage before would do here is known already: that needs no explanation
+    /// any more, unless somebody wants it all.
+    fn plan(&self, stage: &Lesson, by: Runner, options: &Options, facts: &Facts) -> Result<Plan> {
+        let mut own = plan(&self.bundle(stage, by, options)?, options, facts)?;
+        let tells_all = self.narration.explain || self.narration.verbose;
+        if let Some(base) = stage.base().filter(|_| !tells_all) {
+            own.grows_from(&plan(&self.bundle(base, by, options)?, options, facts)?);
         }
-        let bundle = self.bundle(stage.base()?, by, options).ok()?;
-        plan(&bundle, options, facts).ok()
+        Ok(own)
     }
 }
 

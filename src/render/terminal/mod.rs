@@ -254,29 +254,24 @@ impl Observer for Terminal {
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
             Event::Bulk { index, below, calls, .. } => {
-                if story.now.is_none() {
-                    self.begin(story, None, "undo");
-                }
-                let calls = calls.iter().map(|(name, n)| format!("{name} ×{n}"));
-                let calls = calls.collect::<Vec<_>>().join(", ");
+                let calls: Vec<_> = calls.iter().map(|(name, n)| format!("{name} ×{n}")).collect();
                 // What a run that made nothing else outside takes back first.
                 if story.now.is_none() {
                     self.begin(story, None, "undo");
                 }
-                self.note(story, Some(*index), &format!("{calls}, below {below}"));
+                self.note(story, Some(*index), &format!("{}, below {below}", calls.join(", ")));
             }
             Event::Warning { text } => {
                 self.finish(story);
                 self.print(story, trouble::warning(&self.look, text));
             }
             Event::Failed { index, .. } => self.failed(story, *index),
-            Event::Undone { text } => match &mut story.now {
-                Some(now) if now.index.is_none() => now.undone.push(text.clone()),
-                _ => {
+            Event::Undone { text } => {
+                if story.now.as_ref().is_none_or(|now| now.index.is_some()) {
                     self.begin(story, None, "undo");
-                    story.now.iter_mut().for_each(|now| now.undone.push(text.clone()));
                 }
-            },
+                story.now.iter_mut().for_each(|now| now.undone.push(text.clone()));
+            }
             Event::Started { .. } => self.started(story),
             Event::Ended { status, .. } => self.ended(story, *status),
             Event::Changed { rows } => self.changed(story, rows),
