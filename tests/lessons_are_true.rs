@@ -64,7 +64,9 @@ fn calls(stage: &Stage) -> Vec<Call> {
     ran(command.args(program)).ok();
     let text = std::fs::read_to_string(events).unwrap();
     let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    events.filter_map(|event| if let Event::Call(call) = event { Some(call) } else { None }).collect()
+    events
+        .filter_map(|event| if let Event::Call(call) = event { Some(call) } else { None })
+        .collect()
 }
 
 /// `container chroot(".")`; with ` = EPERM` where it was refused.
