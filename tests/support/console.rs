@@ -15,14 +15,13 @@
 //! `learnc` in it is the program under test, with a state root of its own.
 
 use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bundle::program;
+use super::bundle::{program, ran};
 use super::needs::Need;
 
 /// A fenced block that is to be tried.
@@ -162,12 +161,12 @@ impl Place {
         for dir in ["bin", "here"] {
             std::fs::create_dir_all(place.0.join(dir)).unwrap();
         }
-        let learnc = place.0.join("bin/learnc");
-        let (program, state) = (program(), place.0.join("state"));
-        let script =
-            format!("#!/bin/sh\nexec {} --root {} \"$@\"\n", program.display(), state.display());
-        std::fs::write(&learnc, script).unwrap();
-        std::fs::set_permissions(&learnc, std::fs::Permissions::from_mode(0o755)).unwrap();
+        // Written by a process of its own: a descriptor that is open for writing in this one could be
+        // inherited by what another test is just starting, and then nobody may execute the file.
+        let write = "printf '#!/bin/sh\nexec %s --root %s \"$@\"\n' \"$1\" \"$2\" > \"$0\"; chmod 755 \"$0\"";
+        let mut writer = Command::new("sh");
+        writer.args(["-c", write]).arg(place.0.join("bin/learnc"));
+        ran(writer.arg(program()).arg(place.0.join("state"))).ok();
         place
     }
 
