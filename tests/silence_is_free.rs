@@ -101,15 +101,12 @@ fn less_the_telling(
 fn telling_is_all_that_is_added() {
     let bundle = bundle();
     let events = bundle.dir.join("events.jsonl");
-    let run: &[&str] = &[&bundle.id];
-    let run = Life("run", run);
+    let run = Life("run", &[&bundle.id]);
     let events = ["--quiet", "--events", events.to_str().unwrap()];
     let rules = telling();
     let told = |switches: &[&str]| told_for_nothing(&bundle, &run, switches, &rules);
-    let mut used = told(&events);
-    used.extend(told(&[]));
-    used.extend(told(&["--explain"]));
-    used.extend(told(&["--verbose", "--color=always"]));
+    let manners: [&[&str]; 4] = [&events, &[], &["--explain"], &["--verbose", "--color=always"]];
+    let used = manners.into_iter().flat_map(told).collect();
     all_are_needed(&rules, &used);
 }
 
