@@ -78,9 +78,13 @@ pub fn points(life: Life) -> Vec<Point> {
             stop = (name, nth);
         }
         // What follows the container's end is its removal.
-        let ended = calls.iter().rposition(|name| name == "wait4").filter(|_| life != Life::Verbs);
+        // Where no program runs it begins when the tree has been written.
+        let last = if life.has_container() { "wait4" } else { "write" };
+        let ended = calls.iter().rposition(|name| name == last).filter(|_| life != Life::Verbs);
         let removing = |index: usize| *verb == "delete" || ended.is_some_and(|end| index > end);
-        points.extend(of_calls(verb, Side::Runtime, &calls, &stop, &removing));
+        let first = points_of_the_stage_before(life, &calls);
+        let all = of_calls(verb, Side::Runtime, &calls, &stop, &removing);
+        points.extend(all.into_iter().filter(|(index, _)| *index >= first).map(|(_, point)| point));
     }
     if !life.has_container() {
         return points;
@@ -94,8 +98,20 @@ pub fn points(life: Life) -> Vec<Point> {
     }
     second.wait().unwrap();
     let calls = names(&trace, true);
-    points.extend(of_calls(begin, Side::Container, &calls, &stop, &|_| false));
+    let all = of_calls(begin, Side::Container, &calls, &stop, &|_| false);
+    points.extend(all.into_iter().map(|(_, point)| point));
     points
+}
+
+/// How many calls a stage begins with that the one before it makes just so: they are tried there.
+fn points_of_the_stage_before(life: Life, calls: &[String]) -> usize {
+    let Some(before) = life.stage_before() else { return 0 };
+    let bundle = before.bundle();
+    let trace = bundle.dir.join("traces/clean");
+    let mut command = under(&before.verb_of(&bundle, "stage"), &[], &trace);
+    assert!(silent(&mut command, &bundle).wait().unwrap().success());
+    let known = names(&trace, false).split_off(1);
+    calls.iter().zip(&known).take_while(|(call, known)| call == known).count()
 }
 
 fn of_calls(
@@ -104,7 +120,7 @@ fn of_calls(
     calls: &[String],
     stop: &(String, usize),
     removing: &dyn Fn(usize) -> bool,
-) -> Vec<Point> {
+) -> Vec<(usize, Point)> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut points = Vec::new();
     for (index, name) in calls.iter().enumerate() {
@@ -121,7 +137,8 @@ fn of_calls(
         }
         for fault in [Fault::Error, Fault::Kill] {
             let (name, nth, stop) = (name.clone(), *count, stop.clone());
-            points.push(Point { verb, side, name, nth, fault, stop, removing: removing(index) });
+            let point = Point { verb, side, name, nth, fault, stop, removing: removing(index) };
+            points.push((index, point));
         }
     }
     points

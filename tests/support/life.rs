@@ -30,6 +30,13 @@ impl Life {
         }
     }
 
+    /// The stage that this one grows from, if it is the same for whoever runs it here.
+    pub fn stage_before(self) -> Option<Life> {
+        let Life::Stage(name) = self else { return None };
+        let before = [("chroot", "rootfs"), ("unshare", "chroot"), ("pivot_root", "unshare")];
+        before.iter().find(|(stage, _)| *stage == name).map(|(_, before)| Life::Stage(before))
+    }
+
     /// Whether it runs a program of its own root.
     pub fn has_container(self) -> bool {
         self != Life::Stage("rootfs")

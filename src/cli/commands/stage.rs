@@ -154,11 +154,12 @@ impl Stage {
     /// Its plan, in which what the stage before would do here is known already: that needs no explanation
     /// any more, unless somebody wants it all.
     fn plan(&self, stage: &Lesson, by: Runner, options: &Options, facts: &Facts) -> Result<Plan> {
-        let mut own = plan(&self.bundle(stage, by, options)?, options, facts)?;
+        let planned = |stage: &Lesson| plan(&self.bundle(stage, by, options)?, options, facts);
+        let mut own = planned(stage)?;
         let tells_all = self.narration.explain || self.narration.verbose;
-        if let Some(base) = stage.base().filter(|_| !tells_all) {
-            own.grows_from(&plan(&self.bundle(base, by, options)?, options, facts)?);
-        }
+        // A stage before it that cannot be run here, for want of a cgroup, has told nothing.
+        let base = stage.base().filter(|_| !tells_all).and_then(|base| planned(base).ok());
+        base.iter().for_each(|base| own.grows_from(base));
         Ok(own)
     }
 }

@@ -1,7 +1,7 @@
 //! What stands above and below a stage's narration, the list of all, and their configs.
 
 use super::look::{Look, Role};
-use super::step::{beside, paragraph as prose};
+use super::step::paragraph as prose;
 use super::text::{padded, width};
 use crate::event::StageInfo;
 use crate::lesson::growth::Change;
@@ -56,14 +56,20 @@ pub fn header(look: &Look, info: &StageInfo) -> Vec<String> {
     lines
 }
 
-/// Above the prompt of a stage's shell: how to leave it, and what to try.
+/// Above the prompt of a stage's shell: how to leave it, and what to try. What stands behind ` # ` in a
+/// line is what it shows.
 pub fn invitation(look: &Look, try_this: &[String]) -> Vec<String> {
+    const INDENT: usize = 9;
     if try_this.is_empty() {
         return vec![];
     }
-    let mut lines = prose(look, Role::Title, "You are in it now. `exit` ends the stage.", 0);
-    for (i, text) in try_this.iter().enumerate() {
-        lines.extend(beside(look, if i == 0 { "try" } else { "" }, text));
+    let title = "You are in it now. `exit` ends the stage. Try:";
+    let mut lines = [vec![String::new()], prose(look, Role::Title, title, 0)].concat();
+    for text in try_this {
+        let (command, shows) = text.split_once(" # ").unwrap_or((text, ""));
+        // A command stays whole, to be copied.
+        lines.push(format!("   {}", look.paint(Role::Name, &look.outside(command.trim_end()))));
+        lines.extend(prose(look, Role::Voice, &look.outside(shows), INDENT));
     }
     lines.push(String::new());
     lines
