@@ -157,7 +157,9 @@ impl Stage {
         let mut own = plan(&self.bundle(stage, by, options)?, options, facts)?;
         let tells_all = self.narration.explain || self.narration.verbose;
         if let Some(base) = stage.base().filter(|_| !tells_all) {
-            own.grows_from(&plan(&self.bundle(base, by, options)?, options, facts)?);
+            // Limits may be refused here to this user: then the stage before could tell nothing.
+            let before = self.bundle(base, by, options).and_then(|b| plan(&b, options, facts));
+            before.iter().for_each(|before| own.grows_from(before));
         }
         Ok(own)
     }
