@@ -1,8 +1,9 @@
 //! What stands above and below a stage's narration, the list of all, and their configs.
 
+use super::lane::indent;
 use super::look::{Look, Role};
 use super::step::{beside, paragraph as prose};
-use super::text::{padded, width};
+use super::text::{padded, prose as wrapped, width};
 use crate::event::StageInfo;
 use crate::lesson::growth::Change;
 
@@ -63,7 +64,17 @@ pub fn invitation(look: &Look, try_this: &[String]) -> Vec<String> {
     }
     let mut lines = prose(look, Role::Title, "You are in it now. `exit` ends the stage.", 0);
     for (i, text) in try_this.iter().enumerate() {
-        lines.extend(beside(look, if i == 0 { "try" } else { "" }, text));
+        let label = if i == 0 { "try" } else { "" };
+        // A remark that does not fit beside its command stands below: a command is copied whole.
+        match text.split_once("   # ") {
+            Some((command, remark)) if indent(look) + width(text) > look.edge() => {
+                lines.extend(beside(look, label, command));
+                let room = look.edge().saturating_sub(indent(look) + "  # ".len());
+                let remark = wrapped(remark, room).into_iter();
+                lines.extend(remark.flat_map(|line| beside(look, "", &format!("  # {line}"))));
+            }
+            _ => lines.extend(beside(look, label, text)),
+        }
     }
     lines.push(String::new());
     lines
