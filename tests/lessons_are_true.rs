@@ -151,7 +151,7 @@ fn every_stage_has_its_chapter_with_something_to_try() {
 
 /// As a user without rights, name, home or id ranges.
 fn a_stranger_finds_the_same() {
-    support::stranger::pass(30);
+    support::stranger::pass(40);
 }
 
 fn main() {

@@ -143,18 +143,18 @@ impl Stage {
         })
     }
 
-    /// The stage's config for this user and this terminal.
-    fn bundle(&self, stage: &Lesson, by: Runner, options: &Options) -> Result<Bundle> {
+    /// The stage's config for this user, and for a terminal or none.
+    fn bundle(&self, stage: &Lesson, by: Runner, tty: bool, options: &Options) -> Result<Bundle> {
         let mut config = stage.config(by);
-        let terminal = look::is_terminal(0) && look::is_terminal(1);
-        defaults::set_program(&mut config, &self.command, terminal);
+        defaults::set_program(&mut config, &self.command, tty);
         bundle::from_value(config, options.bundle.clone())
     }
 
     /// Its plan, in which what the stage before would do here is known already: that needs no explanation
     /// any more, unless somebody wants it all.
     fn plan(&self, stage: &Lesson, by: Runner, options: &Options, facts: &Facts) -> Result<Plan> {
-        let planned = |stage: &Lesson| plan(&self.bundle(stage, by, options)?, options, facts);
+        let tty = look::is_terminal(0) && look::is_terminal(1);
+        let planned = |stage: &Lesson| plan(&self.bundle(stage, by, tty, options)?, options, facts);
         let mut own = planned(stage)?;
         let tells_all = self.narration.explain || self.narration.verbose;
         // A stage before it that cannot be run here, for want of a cgroup, has told nothing.
