@@ -140,6 +140,7 @@ pub fn find(name: &str) -> Result<&'static Stage> {
 /// Who runs a stage: what depends on it in the config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Runner {
+    /// Root of the machine itself, to whom every id belongs.
     pub root: bool,
     pub uid: u32,
     pub gid: u32,

@@ -44,10 +44,16 @@ pub enum What {
     Debootstrap {
         program: PathBuf,
     },
+    /// Gives all of it to another user and group.
+    Give {
+        uid: u32,
+        gid: u32,
+    },
 }
 
-/// The steps that follow a recipe.
-pub fn steps(root: &Path, recipe: &Recipe) -> Vec<Step<Tree>> {
+/// The steps that follow a recipe. `owner` is who root of the container's user namespace is outside, where
+/// that is somebody else than who makes the tree.
+pub fn steps(root: &Path, recipe: &Recipe, owner: Option<(u32, u32)>) -> Vec<Step<Tree>> {
     let asked = || config("root.path");
     let step = |key, asked, what| Step::runtime(key, asked, Tree { root: root.to_owned(), what });
     let mut steps = vec![step("root_place", asked(), What::Place)];
@@ -87,6 +93,10 @@ pub fn steps(root: &Path, recipe: &Recipe) -> Vec<Step<Tree>> {
             steps.push(step("root_debootstrap", asked(), what));
         }
     }
+    if let Some((uid, gid)) = owner {
+        let asked = config("linux.uidMappings");
+        steps.push(step("root_owner", asked, What::Give { uid, gid }).about(uid.to_string()));
+    }
     steps
 }
 
@@ -125,6 +135,7 @@ pub fn perform(k: &Kernel, tree: &Tree, journal: &mut Journal) -> Result<()> {
         What::Unpack(file) => archive::unpack(k, file, root),
         What::Download { url, sha256 } => fetch::fetch(k, url, sha256.as_deref(), root),
         What::Debootstrap { program } => debootstrap(k, program, root),
+        What::Give { uid, gid } => k.bulk(root, |k| copy::give_tree(k, root, *uid, *gid)),
     }
 }
 
@@ -205,6 +216,7 @@ pub fn by_hand(tree: &Tree) -> Vec<String> {
             let fetch = format!("curl -fL {} -o {download}", word(Path::new(url)));
             std::iter::once(fetch).chain(check).collect()
         }
+        What::Give { uid, gid } => vec![format!("chown -hR {uid}:{gid} {root}")],
         What::Debootstrap { program } => {
             vec![format!("{} --variant=minbase stable {root}", word(program))]
         }

@@ -27,7 +27,7 @@ use crate::parts::{self, cgroups, devices, identity, limits, masks, mounts, sysc
 use crate::sys::below;
 
 /// Steps of one part.
-type Steps<A> = Vec<parts::step::Step<A>>;
+pub(super) type Steps<A> = Vec<parts::step::Step<A>>;
 
 /// The config with what follows from it: what the order above asks for.
 pub(super) struct Config<'a> {
@@ -39,6 +39,8 @@ pub(super) struct Config<'a> {
     /// A user namespace that the config did not ask for, since without root nothing else works.
     pub(super) adds_user: bool,
     pub(super) maps: Option<Maps>,
+    /// User and group of whoever runs this.
+    pub(super) runner: (u32, u32),
     pub(super) rootfs: PathBuf,
     pub(super) terminal: bool,
     pub(super) warnings: Vec<String>,
@@ -81,6 +83,7 @@ impl<'a> Config<'a> {
             namespaces,
             adds_user,
             maps,
+            runner: (facts.uid, facts.gid),
             rootfs,
             terminal,
             warnings,
@@ -97,7 +100,8 @@ impl<'a> Config<'a> {
 
     pub(super) fn tree(&self) -> Steps<tree::Tree> {
         let recipe = self.options.recipe.as_ref();
-        recipe.map(|recipe| tree::steps(&self.rootfs, recipe)).unwrap_or_default()
+        let steps = recipe.map(|recipe| tree::steps(&self.rootfs, recipe, self.owner_outside()));
+        steps.unwrap_or_default()
     }
 
     pub(super) fn cgroup_wishes(&self) -> cgroups::Wishes<'a> {
@@ -117,17 +121,8 @@ impl<'a> Config<'a> {
         masks::steps(paths(Linux::masked_paths), paths(Linux::readonly_paths))
     }
 
-    pub(super) fn id_maps(&self) -> Steps<idmap::IdMap> {
-        let asked = self.adds_user.then(|| needed("a runtime without root"));
-        self.maps.iter().flat_map(|maps| maps.steps(asked.as_ref())).collect()
-    }
-
     fn own_mounts(&self) -> bool {
         self.namespaces.has(Ns::Mount)
-    }
-
-    pub(super) fn in_user_namespace(&self) -> bool {
-        self.maps.is_some()
     }
 
     fn state_dir(&self) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{Linux, LinuxNamespaceType as Ns};
 
-use super::config::{Config, process};
+use super::config::{Config, Steps, process};
 use super::step::{Act, Step};
 use crate::error::{Error, Result};
 use crate::facts::Facts;
@@ -10,11 +10,27 @@ use crate::parts::capabilities::{self, Capability};
 use crate::parts::idmap::{self, Maps, Range};
 use crate::parts::namespaces::Namespaces;
 use crate::parts::process::Process;
-use crate::parts::step::config;
+use crate::parts::step::{config, needed};
 use crate::parts::user;
 use crate::sys::CapSet;
 
 impl Config<'_> {
+    /// Who root of a new user namespace is outside, if not whoever runs this.
+    pub(super) fn owner_outside(&self) -> Option<(u32, u32)> {
+        let maps = self.maps.as_ref()?;
+        let root = (idmap::outside(&maps.uids, 0)?, idmap::outside(&maps.gids, 0)?);
+        (root != self.runner).then_some(root)
+    }
+
+    pub(super) fn id_maps(&self) -> Steps<idmap::IdMap> {
+        let asked = self.adds_user.then(|| needed("a runtime without root"));
+        self.maps.iter().flat_map(|maps| maps.steps(asked.as_ref())).collect()
+    }
+
+    pub(super) fn in_user_namespace(&self) -> bool {
+        self.maps.is_some()
+    }
+
     /// Bounding set, user, the other sets, no_new_privs: see `parts/capabilities.rs` for why.
     pub(super) fn privileges(&self, facts: &Facts) -> Result<Vec<Step>> {
         let Some(process_config) = self.process() else { return Ok(vec![]) };

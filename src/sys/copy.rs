@@ -11,7 +11,7 @@ use nix::fcntl::OFlag;
 use nix::libc;
 
 use super::kernel::{At, Fd, Kernel, Syscall};
-use super::{Openat, Unlinkat};
+use super::{Fchownat, Openat, Unlinkat};
 use crate::error::Result;
 use crate::event::{Arg, Args};
 
@@ -128,6 +128,25 @@ pub fn copy(k: &Kernel, from: &Fd, to: &Fd, size: usize) -> Result<usize> {
         }
     }
     Ok(copied)
+}
+
+/// Gives a directory and all that is in it to another user and group, without following links.
+pub fn give_tree(k: &Kernel, path: &Path, uid: u32, gid: u32) -> Result<()> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    give(k, k.call(Openat { dir: At::CWD, path, flags, mode: 0 })?, uid, gid)?;
+    k.call(Fchownat { dir: At::CWD, path, uid, gid })
+}
+
+fn give(k: &Kernel, dir: Fd, uid: u32, gid: u32) -> Result<()> {
+    for (name, is_dir) in super::look::entries(&dir)? {
+        let path = Path::new(&name);
+        if is_dir {
+            let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+            give(k, k.call(Openat { dir: dir.at(), path, flags, mode: 0 })?, uid, gid)?;
+        }
+        k.call(Fchownat { dir: dir.at(), path, uid, gid })?;
+    }
+    Ok(())
 }
 
 /// Removes a directory with all that is in it, without following links. The answer is false if

@@ -126,15 +126,19 @@ pub fn attached(
         read(&runtime).contains("--- stopped by SIGSTOP ---") || first.try_wait().unwrap().is_some()
     });
     let pid = cloned(&read(&runtime)).expect("a clone before the stop");
-    let mut second = Command::new("strace");
-    second.args(["-q", "-o"]).arg(trace).args(options).args(["-p", &pid.to_string()]);
-    second.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut second = second.spawn().unwrap();
     let field = |name: &str| {
         let status = read(format!("/proc/{pid}/status"));
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(":\t"));
         line.map(str::to_owned)
     };
+    // Else it is chance whether strace sees it begin to wait, and counts that call.
+    wait_until("the container waits for its orders", || {
+        field("State").is_none_or(|state| state.starts_with('S'))
+    });
+    let mut second = Command::new("strace");
+    second.args(["-q", "-o"]).arg(trace).args(options).args(["-p", &pid.to_string()]);
+    second.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut second = second.spawn().unwrap();
     wait_until("strace is attached to the container", || {
         field("TracerPid").is_none_or(|tracer| tracer != "0")
             || second.try_wait().unwrap().is_some()

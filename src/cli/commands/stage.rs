@@ -81,7 +81,7 @@ impl Stage {
 
     fn one(&self, stage: &'static Lesson, context: &Context) -> Result<i32> {
         let facts = facts::read();
-        let by = Runner { root: facts.is_root(), uid: facts.uid, gid: facts.gid };
+        let by = Runner { root: facts.is_root() && !facts.nested, uid: facts.uid, gid: facts.gid };
         if let Some(part) = self.config {
             return Ok(show_config(stage, by, part, self.narration.color));
         }
