@@ -42,6 +42,14 @@ fn a_folded_run_has_its_summary_last() {
     assert!(after.contains(" in the kernel."), "{text}");
 }
 
+fn a_run_of_its_own_says_where_it_is_and_what_it_lacks() {
+    let bundle = bundle();
+    let (text, _) = heard(bundle.learnc(["run", "--", "true"]), &bundle.dir);
+    let first = text.lines().next().unwrap();
+    assert!(first.contains("busybox") && first.contains(bundle.data().to_str().unwrap()), "{text}");
+    assert!(text.trim_end().ends_with("No network in here yet, on purpose."), "{text}");
+}
+
 fn a_narration_that_nobody_hears_ends_no_run() {
     let bundle = bundle().sh("exit 7");
     let mut child = bundle.learnc(["run", "--explain", &bundle.id]);
@@ -77,6 +85,11 @@ fn main() {
             the_steps_are_told_before_the_programs_first_word,
         ),
         test("a folded run has its summary last", RUNS, a_folded_run_has_its_summary_last),
+        test(
+            "a run of its own says where it is and what it lacks",
+            RUNS,
+            a_run_of_its_own_says_where_it_is_and_what_it_lacks,
+        ),
         test(
             "a narration that nobody hears ends no run",
             RUNS,

@@ -49,10 +49,11 @@ pub struct Verify {
 }
 
 /// What stands around a telling.
+#[derive(Default)]
 pub struct Frame {
-    pub before: Event,
+    pub before: Option<Event>,
     /// Told only where all went well.
-    pub after: Event,
+    pub after: Option<Event>,
 }
 
 /// How much a verb says when nothing is asked for.
@@ -116,7 +117,7 @@ impl Narration {
         verify: bool,
         run: impl FnOnce(Watch) -> Result<i32>,
     ) -> Result<i32> {
-        self.framed(usually, verify, None, run)
+        self.framed(usually, verify, Frame::default(), run)
     }
 
     /// The same, with something told before and after it.
@@ -124,13 +125,12 @@ impl Narration {
         &self,
         usually: Usually,
         verify: bool,
-        frame: Option<Frame>,
+        frame: Frame,
         run: impl FnOnce(Watch) -> Result<i32>,
     ) -> Result<i32> {
         let observers = self.observers(usually)?;
-        let (before, after) = frame.map(|frame| (frame.before, frame.after)).unzip();
-        before.iter().for_each(|event| observers.see(event));
-        let end = || after.iter().for_each(|event| observers.see(event));
+        frame.before.iter().for_each(|event| observers.see(event));
+        let end = || frame.after.iter().for_each(|event| observers.see(event));
         if !verify {
             let prompt = self.prompt(&observers)?;
             let stepper = prompt.as_ref().map(|p| p as &dyn Stepper);

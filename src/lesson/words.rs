@@ -62,6 +62,14 @@ pub fn call(name: &str) -> Option<&'static str> {
     CALLS.get(name).map(String::as_str)
 }
 
+/// What is said about a run as a whole, filled in.
+pub fn remark(key: &str, values: &[(&str, &str)]) -> String {
+    let text = REMARKS.get(key).map_or(key, String::as_str);
+    values
+        .iter()
+        .fold(text.to_owned(), |text, (name, value)| text.replace(&format!("{{{name}}}"), value))
+}
+
 /// Every call that has words, with them: the glossary.
 pub fn calls() -> impl Iterator<Item = (&'static str, &'static str)> {
     CALLS.iter().map(|(name, words)| (name.as_str(), words.as_str()))
@@ -72,6 +80,9 @@ static STEPS: LazyLock<BTreeMap<String, StepWords>> =
 
 static CALLS: LazyLock<BTreeMap<String, String>> =
     LazyLock::new(|| read(include_str!("../../lessons/words/calls.toml")));
+
+static REMARKS: LazyLock<BTreeMap<String, String>> =
+    LazyLock::new(|| read(include_str!("../../lessons/words/remarks.toml")));
 
 /// The files are part of the program, and the tests read them: they parse.
 fn read<T: for<'de> Deserialize<'de>>(text: &str) -> BTreeMap<String, T> {
@@ -153,6 +164,15 @@ mod tests {
                 assert!(why.is_ascii(), "[{key}] is not plain ASCII, so a pipe would change it");
             }
             assert_eq!(words.often_believed.is_some(), words.instead.is_some(), "[{key}]");
+        }
+    }
+
+    #[test]
+    fn a_remark_is_filled_in_and_each_is_made() {
+        let text = remark("own_root", &[("source", "busybox"), ("place", "/x")]);
+        assert!(text.contains("busybox") && text.contains("/x") && !text.contains('{'), "{text}");
+        for key in REMARKS.keys() {
+            assert!(sources("cli").contains(&format!("\"{key}\"")), "nobody says {key}");
         }
     }
 

@@ -73,6 +73,9 @@ pub fn create<'a>(
     for text in &plan.warnings {
         watch.tell(|| Event::Warning { text: text.clone() });
     }
+    for text in &plan.remarks {
+        watch.tell(|| Event::Note { index: None, text: text.clone() });
+    }
     let mut held = Held::default();
     let mut terminal = None;
     let mut run = Runner { plan, k: &k, held: &mut held, terminal: &mut terminal, watch, later };

@@ -76,6 +76,8 @@ pub struct Plan {
     pub silent: usize,
     /// Steps that a reader has been told before, by their index: see [`Plan::grows_from`].
     pub known: Vec<usize>,
+    /// What is said about the run as a whole.
+    pub remarks: Vec<String>,
     /// Things worth saying that are no steps: unknown fields, what the machine cannot give.
     pub warnings: Vec<String>,
 }
@@ -84,7 +86,15 @@ impl Plan {
     /// A plan that ends with a root filesystem: a config without `process` starts none.
     fn without_a_process(options: &Options, steps: Vec<Step>, warnings: Vec<String>) -> Plan {
         let end = steps.len();
-        Plan { id: options.id.clone(), steps, start: end, silent: end, known: vec![], warnings }
+        Plan {
+            id: options.id.clone(),
+            steps,
+            start: end,
+            silent: end,
+            known: vec![],
+            remarks: vec![],
+            warnings,
+        }
     }
 
     /// Steps that are in this other plan too, to the last argument, are known from there.

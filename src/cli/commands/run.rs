@@ -3,20 +3,24 @@
 //! `run ID` is the OCI run of a bundle. `run [-- CMD]` needs nothing: it makes a root filesystem of
 //! its own, and takes it away again.
 
+use std::path::Path;
+
 use clap::Args;
 
 use super::create::options;
 use crate::bundle::{self, Bundle, defaults};
 use crate::cli::by_hand::ByHand;
 use crate::cli::delegate::Delegate;
-use crate::cli::narration::{Narration, Usually, Verify};
+use crate::cli::narration::{Frame, Narration, Usually, Verify};
 use crate::cli::{BundleArgs, Context, SourceArgs};
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::facts::{self, Facts};
+use crate::lesson::words;
 use crate::lifecycle;
 use crate::perform::pretend;
 use crate::perform::whole::{Whole, run};
-use crate::plan::{Options, Terminals, plan};
+use crate::plan::{Options, Plan, Terminals, plan};
 use crate::rootfs::recipe::recipe;
 use crate::sys::look;
 
@@ -60,23 +64,34 @@ impl Run {
         if !self.by_hand.by_hand {
             self.delegate.ensure(&facts, &self.narration)?;
         }
-        let (bundle, options) = match self.id.is_some() || self.bundle.bundle.is_some() {
+        let brought = self.id.is_some() || self.bundle.bundle.is_some();
+        let (bundle, options) = match brought {
             true => self.given(context)?,
             false => self.own(context, &facts)?,
         };
-        let plan = plan(&bundle, &options, &facts)?;
+        let mut plan = plan(&bundle, &options, &facts)?;
+        let frame = if brought { Frame::default() } else { self.remarks(&mut plan)? };
         if let Some(status) = self.by_hand.print(&plan, None)? {
             return Ok(status);
         }
         let dir = options.state_root.join(&options.id);
         let (detach, keep, compare) = (self.detach, self.keep, self.changes);
         let how = Whole { detach, keep, compare, visit: None };
-        self.narration.watched(Usually::Folded, self.verify.verify, |watch| {
+        self.narration.framed(Usually::Folded, self.verify.verify, frame, |watch| {
             match self.narration.plan {
                 true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),
                 false => run(&plan, &dir, &how, watch),
             }
         })
+    }
+
+    /// What is worth knowing of a container of learnc's own making: before it, and when it is there.
+    fn remarks(&self, plan: &mut Plan) -> Result<Frame> {
+        plan.remarks.push(words::remark("no_network", &[]));
+        let place = plan.own_root().and_then(Path::parent).unwrap_or(Path::new("/"));
+        let (source, place) = (self.source.read()?.name(), place.display().to_string());
+        let text = words::remark("own_root", &[("source", &source), ("place", &place)]);
+        Ok(Frame { before: Some(Event::Note { index: None, text }), after: None })
     }
 
     fn options(&self, id: &str, context: &Context) -> Result<Options> {

@@ -96,12 +96,12 @@ impl Stage {
         }
         let next = stage.next().map(|next| next.name.clone());
         let frame = Frame {
-            before: Event::Stage(self.info(stage, &facts)),
-            after: Event::StageOver { name: stage.name.clone(), next },
+            before: Some(Event::Stage(self.info(stage, &facts))),
+            after: Some(Event::StageOver { name: stage.name.clone(), next }),
         };
         let dir = options.state_root.join(&options.id);
         let how = Whole { compare: true, visit, ..Whole::default() };
-        self.narration.framed(Usually::Explained, self.verify.verify, Some(frame), |watch| {
+        self.narration.framed(Usually::Explained, self.verify.verify, frame, |watch| {
             match self.narration.plan {
                 true => watch.observer.map_or(Ok(0), |o| pretend(&plan, o).map(|()| 0)),
                 false => run(&plan, &dir, &how, watch),
