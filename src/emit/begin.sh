@@ -86,6 +86,14 @@ make_cgroup() {
 $CGROUPS"
 }
 
+# make_above FOLDER: the same for one that other containers may come to share.
+make_above() {
+  [ ! -d "$1" ] || return 0
+  mkdir "$1"
+  ABOVE="$1
+$ABOVE"
+}
+
 # Privileges are given up before the roots are swapped, since the host's setpriv is out of reach from
 # then on; the swap comes behind them, and from outside, which moves all processes in there with it.
 lower() {
@@ -153,6 +161,7 @@ leave() {
   [ -z "$PID" ] || kill -KILL "$PID" 2>/dev/null
   [ -z "$JOB" ] || wait "$JOB" 2>/dev/null
   printf %s "$CGROUPS" | while IFS= read -r group; do end_cgroup "$group"; done
+  printf %s "$ABOVE" | while IFS= read -r group; do rmdir "$group" 2>/dev/null; done
   [ -z "$LEAF" ] || leave_leaf
   end_folder
   exit "$status"

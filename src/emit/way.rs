@@ -69,7 +69,11 @@ fn becoming(lines: Vec<String>) -> Vec<String> {
 fn cgroups(what: &Cgroup, lines: Vec<String>) -> Way {
     match what {
         Cgroup::Make { make, .. } => {
-            let made = make.iter().map(|dir| format!("make_cgroup {}", shell(dir)));
+            // Those above the container's own are removed only if nobody else is below them.
+            let above =
+                |dir: &Path| make.iter().any(|other| other != dir && other.starts_with(dir));
+            let verb = |dir: &Path| if above(dir) { "make_above" } else { "make_cgroup" };
+            let made = make.iter().map(|dir| format!("{} {}", verb(dir), shell(dir)));
             Way::Outside(made.chain(lines.into_iter().skip(make.len())).collect())
         }
         Cgroup::MoveOut { to, handed, .. } => {

@@ -1,5 +1,5 @@
 
-JOB= PID= CGROUPS= LEAF=
+JOB= PID= CGROUPS= ABOVE= LEAF=
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/box.XXXXXX")
 trap leave EXIT
 trap 'exit 129' HUP

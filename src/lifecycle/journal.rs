@@ -10,10 +10,12 @@
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Named, Result};
+use crate::sys::look;
 use crate::sys::plumbing::SharedPage;
 
 /// Something to be undone.
@@ -22,6 +24,8 @@ use crate::sys::plumbing::SharedPage;
 pub enum Undo {
     /// rmdir of a cgroup directory, once its processes are gone.
     RemoveCgroup(PathBuf),
+    /// rmdir of a cgroup directory above the container's own, unless another container is below it.
+    LeaveCgroup(PathBuf),
     RemoveFile(PathBuf),
     /// From a leaf back to the cgroup above, which takes back the controllers that it handed down.
     LeaveLeaf {
@@ -44,7 +48,9 @@ pub enum Undo {
 impl std::fmt::Display for Undo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Undo::RemoveCgroup(path) => write!(f, "rmdir {}", path.display()),
+            Undo::RemoveCgroup(path) | Undo::LeaveCgroup(path) => {
+                write!(f, "rmdir {}", path.display())
+            }
             Undo::RemoveFile(path) => write!(f, "rm {}", path.display()),
             Undo::RemoveTree(path) => write!(f, "rm -r {}", path.display()),
             Undo::KillInRoot(path) => write!(f, "kill -KILL what runs in {}", path.display()),
@@ -63,6 +69,9 @@ pub struct Journal {
 
 const LAST_WORDS: usize = 4096;
 const LENGTH: usize = 32 * 1024;
+
+/// Behind the last words: pid and start time of the process that made the journal.
+const MAKER: usize = LAST_WORDS - 16;
 
 /// What the first word of the file says about the container's last words.
 const SAID: u32 = 1;
@@ -91,7 +100,14 @@ impl Journal {
         options.read(true).write(true).create_new(true).mode(0o600);
         let file = options.open(&path).named(&path)?;
         file.set_len(LENGTH as u64).named(&path)?;
-        Ok(Journal { page: Some(SharedPage::map(file.as_fd(), LENGTH)?), used: 0 })
+        let page = SharedPage::map(file.as_fd(), LENGTH)?;
+        let pid = look::pid();
+        let start = look::start_time(pid).unwrap_or(0);
+        let words = [pid as u32, start as u32, (start >> 32) as u32];
+        for (word, at) in words.into_iter().zip([MAKER, MAKER + 4, MAKER + 8]) {
+            page.word(at).store(word, Ordering::Relaxed);
+        }
+        Ok(Journal { page: Some(page), used: 0 })
     }
 
     /// Opens the journal that another process has written.
@@ -105,7 +121,7 @@ impl Journal {
             return Ok(Journal { page: None, used: 0 });
         }
         let page = SharedPage::map(file.as_fd(), LENGTH)?;
-        let used = page.word(4).load(std::sync::atomic::Ordering::Acquire) as usize;
+        let used = page.word(4).load(Ordering::Acquire) as usize;
         Ok(Journal { page: Some(page), used })
     }
 
@@ -128,11 +144,26 @@ impl Journal {
         Ok(())
     }
 
-    /// What has to be undone, in the order in which it was noted.
-    pub fn lines(&self) -> Vec<Undo> {
+    /// What has to be undone, in the order in which it was noted. A line that cannot be read, being
+    /// damaged or of another version, is an error of its own: nobody else knows what it was.
+    pub fn lines(&self) -> Vec<Result<Undo>> {
         let Some(page) = &self.page else { return vec![] };
         let text = page.read(LAST_WORDS, self.used);
-        text.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+        let lines = text.split(|b| *b == b'\n').filter(|line| !line.is_empty());
+        let read = |line: &[u8]| {
+            let shown = String::from_utf8_lossy(line).into_owned();
+            serde_json::from_slice(line).map_err(|e| Error::from(e).at(format!("journal: {shown}")))
+        };
+        lines.map(read).collect()
+    }
+
+    /// Who makes the container, if that process is still there: its pid.
+    pub fn maker(&self) -> Option<i32> {
+        let word = |at| self.page.as_ref().map(|page| page.word(at).load(Ordering::Relaxed));
+        let pid = word(MAKER)? as i32;
+        let start = u64::from(word(MAKER + 4)?) | u64::from(word(MAKER + 8)?) << 32;
+        let lives = look::start_time(pid) == Some(start) && look::process_state(pid) != Some('Z');
+        (pid != 0 && lives).then_some(pid)
     }
 
     /// The container: what follows has been announced, and I may not be heard again.
@@ -146,19 +177,19 @@ impl Journal {
     pub fn last_words(&self, index: usize, error: &Error) {
         let Some(page) = &self.page else { return };
         let words = serde_json::to_vec(&(index, error)).unwrap_or_default();
-        let length = words.len().min(LAST_WORDS - 16) as u32;
-        page.word(12).store(length, std::sync::atomic::Ordering::Relaxed);
+        let length = words.len().min(MAKER - 16) as u32;
+        page.word(12).store(length, Ordering::Relaxed);
         page.publish(16, &words[..length as usize], 0, SAID);
     }
 
     /// What the container left behind.
     pub fn heard(&self) -> LastWords {
         let Some(page) = &self.page else { return LastWords::None };
-        match page.word(0).load(std::sync::atomic::Ordering::Acquire) {
+        match page.word(0).load(Ordering::Acquire) {
             ANNOUNCED => LastWords::Announced,
             SAID => {
-                let length = page.word(12).load(std::sync::atomic::Ordering::Relaxed) as usize;
-                let words = page.read(16, length.min(LAST_WORDS - 16));
+                let length = page.word(12).load(Ordering::Relaxed) as usize;
+                let words = page.read(16, length.min(MAKER - 16));
                 match serde_json::from_slice::<(usize, Error)>(&words) {
                     Ok((index, error)) => LastWords::Failed { index, error: Box::new(error) },
                     Err(_) => LastWords::Announced,
@@ -190,7 +221,9 @@ mod tests {
         journal.will(Undo::RemoveFile("/b".into())).unwrap();
         journal.last_words(7, &Error::yours("no"));
         let other = Journal::open(&dir).unwrap();
-        assert_eq!(other.lines(), [Undo::RemoveCgroup("/a".into()), Undo::RemoveFile("/b".into())]);
+        let lines: Vec<Undo> = other.lines().into_iter().map(Result::unwrap).collect();
+        assert_eq!(lines, [Undo::RemoveCgroup("/a".into()), Undo::RemoveFile("/b".into())]);
+        assert_eq!(other.maker(), Some(std::process::id() as i32));
         let error = Box::new(Error::yours("no"));
         assert_eq!(other.heard(), LastWords::Failed { index: 7, error });
         std::fs::remove_dir_all(&dir).unwrap();

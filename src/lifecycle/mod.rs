@@ -86,6 +86,14 @@ impl Container {
         }
     }
 
+    /// The process that makes it, or its root filesystem, at this moment.
+    pub fn maker(&self) -> Option<i32> {
+        match &self.record {
+            None => journal::Journal::open(&self.dir).ok()?.maker(),
+            Some(_) => None,
+        }
+    }
+
     /// The record, or why there is none.
     pub fn record(&self) -> Result<&Record> {
         self.record.as_ref().ok_or_else(|| {
@@ -140,9 +148,24 @@ pub fn check_id(id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whoever owns the folder of states decides what `delete` removes and kills: it must not be a stranger,
+/// who might have made it first below /tmp.
+pub fn check_owner(root: &Path) -> Result<()> {
+    let ours = look::ids().0;
+    match look::owner(root) {
+        Some(owner) if owner != ours && owner != 0 => {
+            Err(Error::yours(format!("{} belongs to user {owner}", root.display()))
+                .because("container states are kept there, which only their owner may write")
+                .try_this("--root DIR, with a folder of your own"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Finds a container by its id.
 pub fn find(root: &Path, id: &str) -> Result<Container> {
     check_id(id)?;
+    check_owner(root)?;
     let dir = root.join(id);
     if !dir.is_dir() {
         return Err(Error::yours(format!("there is no container {id}"))
@@ -166,6 +189,7 @@ fn load(dir: PathBuf) -> Result<Container> {
 
 /// All containers of a root, by id.
 pub fn all(root: &Path) -> Result<Vec<Container>> {
+    check_owner(root)?;
     let entries = match std::fs::read_dir(root) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
         other => other.named(root)?,

@@ -15,6 +15,14 @@ use crate::sys::{At, Kernel, Unlinkat, look, write_file};
 pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
     match what {
         Undo::RemoveCgroup(path) => remove_cgroup(k, path),
+        Undo::LeaveCgroup(path) => {
+            let others = [Errno::ENOENT, Errno::EBUSY, Errno::ENOTEMPTY];
+            let call = Unlinkat { dir: At::CWD, path, directory: true };
+            match k.ask(call, &others) {
+                Err(e) if e.errno().is_some_and(|errno| others.contains(&errno)) => Ok(false),
+                other => other.map(|()| true),
+            }
+        }
         Undo::RemoveFile(path) => {
             let call = Unlinkat { dir: At::CWD, path, directory: false };
             unless_gone(k.ask(call, &[Errno::ENOENT]), Errno::ENOENT)

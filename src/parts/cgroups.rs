@@ -57,7 +57,8 @@ pub fn perform(
         }
         Cgroup::Make { make, enable, hold: held } => {
             for path in make {
-                make_one(k, path, journal)?;
+                let above = make.iter().any(|other| other != path && other.starts_with(path));
+                make_one(k, path, above, journal)?;
                 let file = path.parent().map(|p| p.join("cgroup.subtree_control"));
                 hand_down(k, enable, file)?;
             }
@@ -95,10 +96,12 @@ fn write_limits(k: &Kernel, writes: &[(PathBuf, String)]) -> Result<()> {
     Ok(())
 }
 
-/// Only what was not there is made, and only what is made will be removed.
-fn make_one(k: &Kernel, path: &Path, journal: &mut Journal) -> Result<()> {
+/// Only what was not there is made, and only what is made will be removed. A cgroup `above` the
+/// container's own may meanwhile have become that of others too.
+fn make_one(k: &Kernel, path: &Path, above: bool, journal: &mut Journal) -> Result<()> {
     if !look::is_dir(path) {
-        journal.will(Undo::RemoveCgroup(path.to_owned()))?;
+        let undo = if above { Undo::LeaveCgroup } else { Undo::RemoveCgroup };
+        journal.will(undo(path.to_owned()))?;
     }
     let call = Mkdirat { dir: At::CWD, path, mode: 0o755 };
     k.ask(call, &[Errno::EEXIST]).or_else(crate::error::ignore(Errno::EEXIST))

@@ -34,7 +34,7 @@ pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
         }
     }
     if !k.pretends() {
-        check_owner(root)?;
+        crate::lifecycle::check_owner(root)?;
     }
     let call = Mkdirat { dir: At::CWD, path: dir, mode: 0o711 };
     k.call(call).map_err(|e| match e.errno() {
@@ -46,20 +46,6 @@ pub fn open(k: &Kernel, root: &Path, dir: &Path) -> Result<Journal> {
     }
     // Without a journal nobody knows that the folder is ours to undo.
     Journal::create(dir).inspect_err(|_| drop(remove_state(k, dir)))
-}
-
-/// Whoever owns the folder decides what `delete` removes and kills: it must not be a stranger, who
-/// might have made it first below /tmp.
-fn check_owner(root: &Path) -> Result<()> {
-    let ours = crate::sys::look::ids().0;
-    match crate::sys::look::owner(root) {
-        Some(owner) if ours != 0 && owner != ours && owner != 0 => {
-            Err(Error::yours(format!("{} belongs to user {owner}", root.display()))
-                .because("container states are kept there, which only their owner may write")
-                .try_this("--root DIR, with a folder of your own"))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn no_place(error: Error, root: &Path) -> Error {

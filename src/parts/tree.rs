@@ -18,7 +18,7 @@ use crate::error::{Error, Result, ignore};
 use crate::lifecycle::journal::{Journal, Undo};
 use crate::rootfs::recipe::CopyOf;
 use crate::rootfs::{Recipe, archive, fetch};
-use crate::sys::{At, Fd, Kernel, Mkdirat, Openat, Symlinkat, copy, write_new_file};
+use crate::sys::{At, Fd, Kernel, Mkdirat, Openat, Symlinkat, copy, look, write_new_file};
 
 /// What one step does, below `root`.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,8 +29,11 @@ pub struct Tree {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum What {
-    /// Makes the folder; the folder above it goes with the container.
-    Place,
+    /// Makes the folder; the folder above it goes with the container. `shared`: root of the container's
+    /// user namespace, somebody else out here, must get to it.
+    Place {
+        shared: bool,
+    },
     Directories(Vec<PathBuf>),
     Copies(Vec<CopyOf>),
     Names(Vec<(PathBuf, PathBuf)>),
@@ -56,7 +59,7 @@ pub enum What {
 pub fn steps(root: &Path, recipe: &Recipe, owner: Option<(u32, u32)>) -> Vec<Step<Tree>> {
     let asked = || config("root.path");
     let step = |key, asked, what| Step::runtime(key, asked, Tree { root: root.to_owned(), what });
-    let mut steps = vec![step("root_place", asked(), What::Place)];
+    let mut steps = vec![step("root_place", asked(), What::Place { shared: owner.is_some() })];
     match recipe {
         Recipe::Tree(tree) => {
             let programs = || needed("a container, which runs programs of its own root");
@@ -108,7 +111,7 @@ fn shown(path: &Path) -> String {
 pub fn perform(k: &Kernel, tree: &Tree, journal: &mut Journal) -> Result<()> {
     let root = &tree.root;
     match &tree.what {
-        What::Place => place(k, root, journal),
+        What::Place { shared } => place(k, root, *shared, journal),
         What::Directories(list) => {
             let root = open(k, root)?;
             let make = |path: &PathBuf| k.call(Mkdirat { dir: root.at(), path, mode: 0o755 });
@@ -139,19 +142,27 @@ pub fn perform(k: &Kernel, tree: &Tree, journal: &mut Journal) -> Result<()> {
     }
 }
 
-/// The folders down to the root. The journal has it first.
-fn place(k: &Kernel, root: &Path, journal: &mut Journal) -> Result<()> {
+/// The folders down to the root. The run's own is its alone, and in the journal before it is made. Other
+/// users have no business in it: what came out of an archive may have set-user-id bits.
+fn place(k: &Kernel, root: &Path, shared: bool, journal: &mut Journal) -> Result<()> {
     let Some(own) = root.parent() else {
         return Err(Error::yours(format!("{}: no folder to put it in", root.display())));
     };
-    journal.will(Undo::RemoveTree(own.to_owned()))?;
-    for dir in root.ancestors().collect::<Vec<_>>().into_iter().rev() {
+    for dir in own.ancestors().skip(1).collect::<Vec<_>>().into_iter().rev() {
         if !dir.is_dir() {
             let call = Mkdirat { dir: At::CWD, path: dir, mode: 0o755 };
             k.ask(call, &[Errno::EEXIST]).or_else(ignore(Errno::EEXIST))?;
         }
     }
-    Ok(())
+    if look::exists(own) && !k.pretends() {
+        return Err(Error::yours(format!("{} is there already", own.display()))
+            .because("a run of the same id uses it, or a killed one has left it")
+            .try_this("another id; learnc clean, for what a killed run has left"));
+    }
+    journal.will(Undo::RemoveTree(own.to_owned()))?;
+    let mode = if shared { 0o711 } else { 0o700 };
+    k.call(Mkdirat { dir: At::CWD, path: own, mode })?;
+    k.call(Mkdirat { dir: At::CWD, path: root, mode: 0o755 })
 }
 
 fn open(k: &Kernel, root: &Path) -> Result<Fd> {
@@ -186,7 +197,7 @@ pub fn by_hand(tree: &Tree) -> Vec<String> {
     let inside = |path: &Path| format!("{root}/{}", crate::args::shell(path));
     let word = |path: &Path| crate::args::shell(path);
     match &tree.what {
-        What::Place => vec![format!("mkdir -p {root}")],
+        What::Place { .. } => vec![format!("mkdir -p {root}")],
         What::Directories(list) => {
             list.iter().map(|path| format!("mkdir {}", inside(path))).collect()
         }

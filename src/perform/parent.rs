@@ -122,13 +122,14 @@ fn take_back(k: &Kernel, dir: &Path, pid: Pid, journal: &Journal, ours: bool, wa
 /// stays in the journal for `learnc clean`.
 pub fn unmake(k: &Kernel, dir: &Path, journal: &Journal, watch: Watch) -> bool {
     let mut complete = true;
-    for line in journal.lines().iter().rev() {
-        match undo(k, line) {
-            Ok(true) => watch.tell(|| Event::Undone { text: line.to_string() }),
+    for line in journal.lines().into_iter().rev() {
+        let text = line.as_ref().map_or_else(|_| "a line".into(), ToString::to_string);
+        match line.and_then(|line| undo(k, &line)) {
+            Ok(true) => watch.tell(|| Event::Undone { text }),
             Ok(false) => {}
             Err(e) => {
                 complete = false;
-                watch.tell(|| Event::Warning { text: format!("could not undo: {line}: {e}") });
+                watch.tell(|| Event::Warning { text: format!("could not undo: {text}: {e}") });
             }
         }
     }

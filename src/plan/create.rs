@@ -76,13 +76,5 @@ pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
     steps.push(c.exec()?);
 
     let warnings = [&bundle.warnings[..], &groups.warnings, &c.warnings].concat();
-    Ok(Plan {
-        id: options.id.clone(),
-        steps,
-        start,
-        silent,
-        known: vec![],
-        remarks: vec![],
-        warnings,
-    })
+    Ok(Plan::new(options, steps, (start, silent), warnings))
 }

@@ -83,18 +83,16 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The steps, and where `start` and where silence begin in them. Nothing is known yet.
+    fn new(options: &Options, steps: Vec<Step>, at: (usize, usize), warnings: Vec<String>) -> Plan {
+        let ((start, silent), id) = (at, options.id.clone());
+        Plan { id, steps, start, silent, known: vec![], remarks: vec![], warnings }
+    }
+
     /// A plan that ends with a root filesystem: a config without `process` starts none.
     fn without_a_process(options: &Options, steps: Vec<Step>, warnings: Vec<String>) -> Plan {
         let end = steps.len();
-        Plan {
-            id: options.id.clone(),
-            steps,
-            start: end,
-            silent: end,
-            known: vec![],
-            remarks: vec![],
-            warnings,
-        }
+        Plan::new(options, steps, (end, end), warnings)
     }
 
     /// Steps that are in this other plan too, to the last argument, are known from there.

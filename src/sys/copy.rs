@@ -7,12 +7,12 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, ResolveFlag};
 use nix::libc;
 
 use super::kernel::{At, Fd, Kernel, Syscall};
-use super::{Fchownat, Openat, Unlinkat};
-use crate::error::Result;
+use super::{Fchownat, Openat, Openat2, Unlinkat};
+use crate::error::{Error, Result};
 use crate::event::{Arg, Args};
 
 /// sendfile(2): bytes from one file to another without a detour through this process.
@@ -130,6 +130,21 @@ pub fn copy(k: &Kernel, from: &Fd, to: &Fd, size: usize) -> Result<usize> {
     Ok(copied)
 }
 
+/// A directory below another that is no mount point: what is mounted there belongs to somebody else.
+fn within<'a>(dir: At<'a>, path: &'a Path) -> Openat2<'a> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    let resolve = ResolveFlag::RESOLVE_NO_XDEV;
+    Openat2 { dir, path, flags, mode: 0, resolve }
+}
+
+fn in_the_way(dir: &Fd, path: &Path) -> Error {
+    let above = super::look::link(dir.proc_path()).unwrap_or_default();
+    let place = above.join(path).display().to_string();
+    Error::yours(format!("something is mounted on {place}"))
+        .because("taking the tree away would take away what is mounted there")
+        .try_this(format!("umount {place}, and then learnc clean"))
+}
+
 /// Gives a directory and all that is in it to another user and group, without following links.
 pub fn give_tree(k: &Kernel, path: &Path, uid: u32, gid: u32) -> Result<()> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
@@ -141,8 +156,7 @@ fn give(k: &Kernel, dir: Fd, uid: u32, gid: u32) -> Result<()> {
     for (name, is_dir) in super::look::entries(&dir)? {
         let path = Path::new(&name);
         if is_dir {
-            let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-            give(k, k.call(Openat { dir: dir.at(), path, flags, mode: 0 })?, uid, gid)?;
+            give(k, k.call(within(dir.at(), path))?, uid, gid)?;
         }
         k.call(Fchownat { dir: dir.at(), path, uid, gid })?;
     }
@@ -166,8 +180,11 @@ fn empty(k: &Kernel, dir: Fd) -> Result<()> {
     for (name, is_dir) in super::look::entries(&dir)? {
         let path = Path::new(&name);
         if is_dir {
-            let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-            empty(k, k.call(Openat { dir: dir.at(), path, flags, mode: 0 })?)?;
+            let inside = k.call(within(dir.at(), path)).map_err(|e| match e.errno() {
+                Some(Errno::EXDEV) => in_the_way(&dir, path),
+                _ => e,
+            })?;
+            empty(k, inside)?;
         }
         k.call(Unlinkat { dir: dir.at(), path, directory: is_dir })?;
     }

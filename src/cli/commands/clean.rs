@@ -1,6 +1,7 @@
 //! `learnc clean`: finishes what a killed learnc could not undo.
 //!
-//! Containers that still run are left alone, and so are created ones: somebody may yet start them.
+//! Containers that still run are left alone, and so are created ones, which somebody may yet start, and
+//! those that a living learnc is about to make.
 
 use clap::Args;
 
@@ -8,7 +9,7 @@ use crate::cli::Context;
 use crate::cli::narration::{Narration, Usually};
 use crate::error::Result;
 use crate::lifecycle::journal::lock;
-use crate::lifecycle::{Status, all};
+use crate::lifecycle::{Status, all, find};
 use crate::perform::parent::{self, Watch};
 
 #[derive(Debug, Args)]
@@ -24,7 +25,11 @@ impl Clean {
         let mut removed = 0;
         for container in all(&context.state_root)? {
             let alone = lock(&container.dir)?;
+            let container = find(&context.state_root, &container.id())?;
             match container.status() {
+                Status::Creating if container.maker().is_some() => {
+                    println!("{} is being made: left alone", container.id());
+                }
                 Status::Running | Status::Created => {
                     println!("{} is {}: left alone", container.id(), container.status());
                 }

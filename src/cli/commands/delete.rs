@@ -27,6 +27,12 @@ impl Delete {
             other => other?,
         };
         let alone = lock(&container.dir)?;
+        let container = find(&context.state_root, &self.id)?;
+        if let Some(pid) = container.maker() {
+            return Err(Error::yours(format!("container {} is being made", self.id))
+                .because(format!("process {pid} is at it"))
+                .try_this(format!("kill {pid}, and then learnc clean")));
+        }
         let status = container.status();
         if status == Status::Running && !self.force {
             return Err(Error::yours(format!("container {} is running", self.id))
