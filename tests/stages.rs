@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::process::Stdio;
 
 use support::bundle::ran;
@@ -132,6 +133,9 @@ fn what_is_known_takes_a_line() {
         |told: &str| told.lines().any(|l| l.contains("often believed") && l.contains("image"));
     assert!(!root(&told), "making a folder was explained by stage 1: {told}");
     assert!(root(&stage("pivot_root", &["--explain"], "true").ok().stderr));
+    // That there is a record is no news, though what is in it differs with each stage.
+    let oci = stage("oci", &[], "true").ok().stderr;
+    assert!(oci.contains("Write down that it is there  ") && !oci.contains("rename(2)"), "{oci}");
 }
 
 fn a_config_is_shown_as_what_it_adds() {
@@ -176,6 +180,30 @@ fn a_closed_stdin_is_an_end_and_no_hang() {
     }
 }
 
+/// On a terminal its shell is told what to try: `script` gives one, and types.
+fn a_shell_is_told_what_to_try() {
+    for stage in learnc::lesson::stage::all().iter().filter(|s| stages().any(|n| *n == s.name)) {
+        let bundle = bundle();
+        let place =
+            [bundle.program.display(), bundle.state_root().display()].map(|p| p.to_string());
+        let line = format!("exec {} --root {} stage {}", place[0], place[1], stage.name);
+        let mut script = std::process::Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh");
+        script.env("XDG_DATA_HOME", bundle.data()).env("TERM", "dumb");
+        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"exit\r").unwrap();
+        let mut shown = String::new();
+        child.stdout.as_mut().unwrap().read_to_string(&mut shown).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{shown}");
+        let invitation = shown.find("`exit` ends the stage. Try:").expect(&shown);
+        assert!(invitation < shown.find("What changed").expect(&shown), "{shown}");
+        for this in &stage.head.try_this {
+            let word = this.run.split_whitespace().next().unwrap();
+            assert!(shown[invitation..].contains(&format!("\n   {word}")), "{word}: {shown}");
+        }
+    }
+}
+
 fn main() {
     let limited: Vec<Need> = RUNS.iter().copied().chain([Need::Limits]).collect();
     let strangers: Vec<Need> = RUNS.iter().copied().chain([Need::Strangers]).collect();
@@ -193,6 +221,7 @@ fn main() {
         test("all runs one after the other", &limited, all_runs_one_after_the_other),
         test("a plan makes nothing", RUNS, a_plan_makes_nothing),
         test("what is known takes a line", RUNS, what_is_known_takes_a_line),
+        test("a shell is told what to try", RUNS, a_shell_is_told_what_to_try),
         test("a config is shown as what it adds", RUNS, a_config_is_shown_as_what_it_adds),
         test("a full config is one to run", RUNS, a_full_config_is_one_to_run),
         test(

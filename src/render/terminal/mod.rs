@@ -216,6 +216,9 @@ impl Observer for Terminal {
 
     fn flush(&self) {
         let mut story = self.story.borrow_mut();
+        if story.now.as_ref().is_some_and(|now| now.key == "visit") {
+            return self.visited(&mut story);
+        }
         self.finish(&mut story);
     }
 }

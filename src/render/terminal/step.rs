@@ -92,7 +92,8 @@ fn command(look: &Look, label: &str, line: &str) -> Vec<String> {
     for word in words_of_command(line) {
         let Some(part) = parts.last_mut() else { break };
         let word = match look.wraps && !look.whole {
-            true => shorten(&word, room, look.glyphs().dots),
+            // Room for what may stand around it: the indent of a line that goes on, and its sign.
+            true => shorten(&word, room - 2, look.glyphs().dots),
             false => word,
         };
         let fits = width(part) + 1 + width(&word) <= room;
@@ -161,10 +162,23 @@ pub fn beside(look: &Look, label: &str, text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::words_of_command;
+    use super::super::look::{When, Width};
+    use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_command_is_not_broken_inside_quotes() {
         assert_eq!(words_of_command("echo 'a b' \"c d\" e"), ["echo", "'a b'", "\"c d\"", "e"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_command_sticks_out(line in "[a-z/ ]{0,120}", columns in 40usize..140) {
+            let width = Width::Fixed(columns);
+            let look = Look { width, wraps: true, ..Look::of(2, When::Never, false) };
+            for line in command(&look, "by hand", &line) {
+                prop_assert!(super::width(&line) <= look.edge(), "{line}");
+            }
+        }
     }
 }
