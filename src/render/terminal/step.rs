@@ -92,8 +92,7 @@ fn command(look: &Look, label: &str, line: &str) -> Vec<String> {
     for word in words_of_command(line) {
         let Some(part) = parts.last_mut() else { break };
         let word = match look.wraps && !look.whole {
-            // Room for what may stand around it: the indent of a line that goes on, and its sign.
-            true => shorten(&word, room - 2, look.glyphs().dots),
+            true => shorten(&word, room, look.glyphs().dots),
             false => word,
         };
         let fits = width(part) + 1 + width(&word) <= room;
@@ -102,7 +101,9 @@ fn command(look: &Look, label: &str, line: &str) -> Vec<String> {
             (false, true) => *part = format!("{part} {word}"),
             (false, false) => {
                 part.push_str(" \\");
-                parts.push(format!("  {word}"));
+                // Rather whole at the margin than shortened for the sake of an indent.
+                let indent = if width(&word) + 2 <= room { "  " } else { "" };
+                parts.push(format!("{indent}{word}"));
             }
         }
     }
