@@ -42,10 +42,21 @@ pub enum Kind {
     Refused { name: String, args: Args, errno: i32 },
 }
 
+const ENDED: &str = "ended by you";
+
 impl Error {
     /// Something that the person who reads it can fix.
     pub fn yours(what: impl Into<String>) -> Error {
         Error::new(Kind::Yours(what.into()))
+    }
+
+    /// Somebody who was asked did not want to go on: nothing has gone wrong.
+    pub fn ended_by_you() -> Error {
+        Error::yours(ENDED)
+    }
+
+    pub fn is_ended_by_you(&self) -> bool {
+        matches!(&self.kind, Kind::Yours(what) if what == ENDED)
     }
 
     /// The kernel said no.

@@ -54,6 +54,19 @@ fn tried(stage: &Stage, this: &Try) -> Block {
     Block { place: format!("try of {}", stage.name), needs, turns: vec![turn] }
 }
 
+/// All that a stage tells to try, in one shell from top to bottom, as a reader does it: what a command
+/// leaves behind may not spoil the next. One that gives up, for want of a process, ends its parentheses.
+fn tried_in_one_shell(stage: &Stage) -> Block {
+    let tries = &stage.head.try_this;
+    let typed: Vec<String> = tries.iter().map(|this| format!("({})", this.run)).collect();
+    let typed = typed.join("\n").replace('\'', r"'\''");
+    let command = format!("learnc stage {} --quiet -- sh -c '{typed}\nexit 0'", stage.name);
+    let prints = tries.iter().flat_map(|this| this.prints.lines()).map(str::to_owned).collect();
+    let needs = tries.iter().flat_map(|this| &this.needs).map(|name| console::need(name)).collect();
+    let turn = Turn { command, prints, status: 0 };
+    Block { place: format!("all tries of {}", stage.name), needs, turns: vec![turn] }
+}
+
 /// The calls of a run of a stage, in the order in which they were told.
 fn calls(stage: &Stage) -> Vec<Call> {
     let own = bundle();
@@ -164,6 +177,8 @@ fn main() {
         let sentence = format!("{} makes the calls that its lesson names", stage.name);
         let needs = if stage.limits() { LIMITED } else { RUNS };
         tests.push(test(sentence, needs, move || the_stage_makes_the_calls(stage)));
+        let sentence = format!("in {}: all of it, in one shell", stage.name);
+        tests.push(played(sentence, tried_in_one_shell(stage)));
         for this in &stage.head.try_this {
             let sentence = format!("in {}: {}", stage.name, this.to_text());
             tests.push(played(sentence, tried(stage, this)));

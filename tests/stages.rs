@@ -8,6 +8,7 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::process::Stdio;
 
 use support::bundle::ran;
@@ -132,6 +133,9 @@ fn what_is_known_takes_a_line() {
         |told: &str| told.lines().any(|l| l.contains("often believed") && l.contains("image"));
     assert!(!root(&told), "making a folder was explained by stage 1: {told}");
     assert!(root(&stage("pivot_root", &["--explain"], "true").ok().stderr));
+    // That there is a record is no news, though what is in it differs with each stage.
+    let oci = stage("oci", &[], "true").ok().stderr;
+    assert!(oci.contains("Write down that it is there  ") && !oci.contains("rename(2)"), "{oci}");
 }
 
 fn a_config_is_shown_as_what_it_adds() {
@@ -176,6 +180,46 @@ fn a_closed_stdin_is_an_end_and_no_hang() {
     }
 }
 
+/// On a terminal, which `script` gives it: these keys are typed. How it ends, and all that is shown.
+fn typed(name: &str, switches: &str, keys: &str) -> (Option<i32>, String) {
+    let bundle = bundle();
+    let place = [bundle.program.display(), bundle.state_root().display()].map(|p| p.to_string());
+    let line = format!("exec {} --root {} stage {name} {switches}", place[0], place[1]);
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh");
+    script.env("XDG_DATA_HOME", bundle.data()).env("TERM", "dumb");
+    let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    let mut shown = String::new();
+    child.stdout.as_mut().unwrap().read_to_string(&mut shown).unwrap();
+    (child.wait().unwrap().code(), shown)
+}
+
+fn a_shell_is_told_what_to_try() {
+    for stage in learnc::lesson::stage::all().iter().filter(|s| stages().any(|n| *n == s.name)) {
+        let (status, shown) = typed(&stage.name, "", "exit\r");
+        assert_eq!(status, Some(0), "{shown}");
+        let invitation = shown.find("`exit` ends the stage. Try:").expect(&shown);
+        assert!(invitation < shown.find("What changed").expect(&shown), "{shown}");
+        for this in &stage.head.try_this {
+            let word = this.run.split_whitespace().next().unwrap();
+            assert!(shown[invitation..].contains(&format!("\n   {word}")), "{word}: {shown}");
+        }
+    }
+}
+
+/// Of a stage's steps those are asked about that are new in it, and the one behind.
+fn stepping_stops_at_what_is_new() {
+    let (status, shown) = typed("unshare", "--step", " q");
+    assert_eq!(status, Some(1), "{shown}");
+    assert!(!shown.contains("next: 1/"), "making a folder is known: {shown}");
+    assert!(shown.contains("next: 7/23  Start a process with a view of its own"), "{shown}");
+    assert!(shown.contains("Ended before step 8 of 23: Say which users exist"), "{shown}");
+    assert!(!shown.contains("failed"), "{shown}");
+    let (_, shown) = typed("unshare", "--step --explain", "q");
+    assert!(shown.contains("Ended before step 1 of 23"), "{shown}");
+}
+
 fn main() {
     let limited: Vec<Need> = RUNS.iter().copied().chain([Need::Limits]).collect();
     let strangers: Vec<Need> = RUNS.iter().copied().chain([Need::Strangers]).collect();
@@ -193,6 +237,8 @@ fn main() {
         test("all runs one after the other", &limited, all_runs_one_after_the_other),
         test("a plan makes nothing", RUNS, a_plan_makes_nothing),
         test("what is known takes a line", RUNS, what_is_known_takes_a_line),
+        test("a shell is told what to try", RUNS, a_shell_is_told_what_to_try),
+        test("stepping stops at what is new", RUNS, stepping_stops_at_what_is_new),
         test("a config is shown as what it adds", RUNS, a_config_is_shown_as_what_it_adds),
         test("a full config is one to run", RUNS, a_full_config_is_one_to_run),
         test(

@@ -52,7 +52,10 @@ impl<'a> Prompt<'a> {
 
 impl Stepper for Prompt<'_> {
     fn before(&self, plan: &Plan, index: usize, pid: i32) -> Decision {
-        if !self.asks.get() {
+        // Where a stage has brought nothing new there is nothing to stop for; behind what is new there is.
+        let is_known = |index: &usize| plan.known.contains(index);
+        let passes = is_known(&index) && index.checked_sub(1).as_ref().is_none_or(is_known);
+        if !self.asks.get() || passes {
             return Decision::Go;
         }
         if let Some(observer) = self.observer {

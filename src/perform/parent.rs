@@ -158,7 +158,7 @@ impl Runner<'_, '_> {
 
     fn ask_before(&self, index: usize) -> Result<(), (usize, Error)> {
         match self.watch.stepper.map(|s| s.before(self.plan, index, self.held.pid.0)) {
-            Some(Decision::Quit) => Err((index, Error::yours("ended by you"))),
+            Some(Decision::Quit) => Err((index, Error::ended_by_you())),
             _ => Ok(()),
         }
     }
@@ -304,7 +304,7 @@ impl Created<'_> {
             if let Some(Decision::Quit) =
                 self.watch.stepper.map(|s| s.before(self.plan, from, self.pid.0))
             {
-                return Err((from, Error::yours("ended by you")));
+                return Err((from, Error::ended_by_you()));
             }
             // Behind the point of silence there is nobody to stop for.
             let stop = self.watch.stepper.is_some() && from < self.plan.silent;

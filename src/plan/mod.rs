@@ -95,10 +95,14 @@ impl Plan {
         Plan::new(options, steps, (end, end), warnings)
     }
 
-    /// Steps that are in this other plan too, to the last argument, are known from there.
+    /// Steps that are in this other plan too, to the last argument, are known from there. Of what is
+    /// written down in the end it is enough that it was: the record follows from the other steps.
     pub fn grows_from(&mut self, base: &Plan) {
+        let books = |step: &Step| matches!(step.act, Act::State(State::Created { .. }));
+        let has =
+            |step: &Step| base.steps.contains(step) || books(step) && base.steps.iter().any(books);
         let steps = self.steps.iter().enumerate();
-        self.known = steps.filter(|(_, s)| base.steps.contains(s)).map(|(i, _)| i).collect();
+        self.known = steps.filter(|(_, step)| has(step)).map(|(i, _)| i).collect();
     }
 
     /// The infos of all steps, for observers.

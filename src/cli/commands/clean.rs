@@ -31,7 +31,8 @@ impl Clean {
                     println!("{} is being made: left alone", container.id());
                 }
                 Status::Running | Status::Created => {
-                    println!("{} is {}: left alone", container.id(), container.status());
+                    let (id, status) = (container.id(), container.status());
+                    println!("{id} is {status}: left alone (learnc delete --force {id} ends it)");
                 }
                 Status::Stopped | Status::Creating => {
                     parent::delete(&container.dir, watch)?;

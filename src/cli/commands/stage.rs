@@ -157,8 +157,9 @@ impl Stage {
         let planned = |stage: &Lesson| plan(&self.bundle(stage, by, tty, options)?, options, facts);
         let mut own = planned(stage)?;
         let tells_all = self.narration.explain || self.narration.verbose;
-        // A stage before it that cannot be run here, for want of a cgroup, has told nothing.
-        let base = stage.base().filter(|_| !tells_all).and_then(|base| planned(base).ok());
+        // One that cannot be run here, for want of a cgroup, has told nothing: the one before it has.
+        let mut before = std::iter::successors(stage.base(), |stage| stage.base());
+        let base = before.find_map(|base| planned(base).ok()).filter(|_| !tells_all);
         base.iter().for_each(|base| own.grows_from(base));
         Ok(own)
     }

@@ -95,7 +95,7 @@ fn without(settings: &[Setting], why: String) -> Result<Cgroups> {
         return Err(Error::yours("this limit needs a cgroup that learnc may write to")
             .at(setting.field)
             .because(why)
-            .try_this("learnc run --delegate, where systemd can give you one; or run it as root"));
+            .try_this("--delegate, with learnc run or stage, where systemd can give you one; or run it as root"));
     }
     let text = format!("No cgroup of its own: {why}.");
     Ok(Cgroups { warnings: vec![text], ..Cgroups::default() })

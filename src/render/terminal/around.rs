@@ -20,19 +20,24 @@ impl Terminal {
             self.sum_up(story);
         }
         if self.manner == Manner::Explained {
-            let lines = stage::invitation(&self.look, &story.try_this);
+            let lines = stage::invitation(&self.look, "You are in it now.", &story.try_this);
             self.print(story, lines);
         }
         story.running = true;
     }
 
+    /// A program of the host's has the terminal from here on. It is not the container's: nothing waits for it.
+    pub(super) fn visited(&self, story: &mut Story) {
+        self.finish(story);
+        let lines = stage::invitation(&self.look, "You stand in it now.", &story.try_this);
+        self.print(story, lines);
+        story.visited = true;
+    }
+
     pub(super) fn ended(&self, story: &mut Story, status: i32) {
         self.finish(story);
         (story.running, story.in_lines) = (false, false);
-        if self.look.wraps {
-            // If the program's last line did not end, these spaces do; else they leave no trace.
-            self.write(&(" ".repeat(self.look.columns().saturating_sub(1)) + "\r"));
-        }
+        self.end_its_line();
         let held = std::mem::take(&mut story.held);
         self.print(story, held);
         if self.manner == Manner::Explained {
@@ -42,10 +47,20 @@ impl Terminal {
         }
     }
 
+    /// If the program's last line did not end, these spaces do; else they leave no trace.
+    fn end_its_line(&self) {
+        if self.look.wraps {
+            self.write(&(" ".repeat(self.look.columns().saturating_sub(1)) + "\r"));
+        }
+    }
+
     pub(super) fn changed(&self, story: &mut Story, rows: &[Difference]) {
         self.finish(story);
         let mut lines = table::changed(&self.look, rows);
-        if self.manner == Manner::Folded {
+        if story.visited {
+            self.end_its_line();
+        }
+        if self.manner == Manner::Folded || story.visited {
             lines.insert(0, String::new());
         }
         lines.push(String::new());

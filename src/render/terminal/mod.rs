@@ -155,6 +155,15 @@ impl Terminal {
         (story.failed, story.summed_up) = (true, true);
     }
 
+    /// Somebody did not want this step: it has neither begun nor failed.
+    fn quit(&self, story: &mut Story, index: usize) {
+        self.finish(story);
+        let title = self.title_of(story, index);
+        let line = trouble::quit(&self.look, index + 1, story.steps.len(), &title);
+        self.print(story, vec![line, String::new()]);
+        (story.failed, story.summed_up) = (true, true);
+    }
+
     fn title_of(&self, story: &Story, index: usize) -> String {
         let info = story.steps.get(index);
         let title = info.map(|info| step::title(&self.look, &info.key, info.subject.as_deref()));
@@ -191,6 +200,7 @@ impl Observer for Terminal {
                 self.finish(story);
                 self.print(story, trouble::warning(&self.look, text));
             }
+            Event::Failed { index, error } if error.is_ended_by_you() => self.quit(story, *index),
             Event::Failed { index, .. } => self.failed(story, *index),
             Event::Undone { text } => {
                 if story.now.as_ref().is_none_or(|now| now.index.is_some()) {
@@ -216,6 +226,9 @@ impl Observer for Terminal {
 
     fn flush(&self) {
         let mut story = self.story.borrow_mut();
+        if story.now.as_ref().is_some_and(|now| now.key == "visit") {
+            return self.visited(&mut story);
+        }
         self.finish(&mut story);
     }
 }

@@ -56,15 +56,15 @@ pub fn header(look: &Look, info: &StageInfo) -> Vec<String> {
     lines
 }
 
-/// Above the prompt of a stage's shell: how to leave it, and what to try. What stands behind ` # ` in a
+/// Above the prompt of a stage's shell: where it is, how to leave it, and what to try. What stands behind ` # ` in a
 /// line is what it shows.
-pub fn invitation(look: &Look, try_this: &[String]) -> Vec<String> {
+pub fn invitation(look: &Look, place: &str, try_this: &[String]) -> Vec<String> {
     const INDENT: usize = 9;
     if try_this.is_empty() {
         return vec![];
     }
-    let title = "You are in it now. `exit` ends the stage. Try:";
-    let mut lines = [vec![String::new()], prose(look, Role::Title, title, 0)].concat();
+    let title = format!("{place} `exit` ends the stage. Try:");
+    let mut lines = [vec![String::new()], prose(look, Role::Title, &title, 0)].concat();
     for text in try_this {
         let (command, shows) = text.split_once(" # ").unwrap_or((text, ""));
         // A command stays whole, to be copied.

@@ -101,7 +101,9 @@ fn command(look: &Look, label: &str, line: &str) -> Vec<String> {
             (false, true) => *part = format!("{part} {word}"),
             (false, false) => {
                 part.push_str(" \\");
-                parts.push(format!("  {word}"));
+                // Rather whole at the margin than shortened for the sake of an indent.
+                let indent = if width(&word) + 2 <= room { "  " } else { "" };
+                parts.push(format!("{indent}{word}"));
             }
         }
     }
@@ -161,10 +163,23 @@ pub fn beside(look: &Look, label: &str, text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::words_of_command;
+    use super::super::look::{When, Width};
+    use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_command_is_not_broken_inside_quotes() {
         assert_eq!(words_of_command("echo 'a b' \"c d\" e"), ["echo", "'a b'", "\"c d\"", "e"]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_of_a_command_sticks_out(line in "[a-z/ ]{0,120}", columns in 40usize..140) {
+            let width = Width::Fixed(columns);
+            let look = Look { width, wraps: true, ..Look::of(2, When::Never, false) };
+            for line in command(&look, "by hand", &line) {
+                prop_assert!(super::width(&line) <= look.edge(), "{line}");
+            }
+        }
     }
 }

@@ -23,6 +23,8 @@ pub struct Story {
     /// The program runs: the terminal is its own.
     pub running: bool,
     pub held: Vec<String>,
+    /// A program of the host's has had the terminal.
+    pub visited: bool,
     /// Sentences about the run as a whole, which stand behind the summary.
     pub remarks: Vec<String>,
     /// How it went has been said, or there is nothing to say.

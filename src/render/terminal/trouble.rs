@@ -13,6 +13,11 @@ pub fn failed(look: &Look, number: usize, of: usize, title: &str) -> String {
     look.paint(Role::Trouble, &text)
 }
 
+/// Where somebody who was asked has ended it.
+pub fn quit(look: &Look, number: usize, of: usize, title: &str) -> String {
+    look.paint(Role::Title, &format!("Ended before step {number} of {of}: {title}"))
+}
+
 /// The error as the last thing on the screen: the sentence, why, and what to try.
 pub fn error(look: &Look, error: &Error) -> Vec<String> {
     let sentence = format!("learnc: {}", look.outside(&error.to_string()));
