@@ -169,15 +169,17 @@ impl Observers {
     }
 }
 
+/// Tells an error on stderr.
+pub fn tell(error: &Error, colour: When) {
+    for line in trouble::error(&Look::of(2, colour, false), error) {
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
 /// Tells an error on stderr, and in the --log file for the engine that asked.
 pub fn report(error: &Error, cli: &Cli) {
     let colour = cli.verb.narration().map_or(When::Auto, |narration| narration.color);
-    let tell = |error: &Error| {
-        for line in trouble::error(&Look::of(2, colour, false), error) {
-            let _ = writeln!(std::io::stderr(), "{line}");
-        }
-    };
-    tell(error);
+    tell(error, colour);
     if let Some(path) = &cli.log {
         let line = match cli.log_format.as_str() {
             "json" => serde_json::json!({
@@ -194,7 +196,7 @@ pub fn report(error: &Error, cli: &Cli) {
             let unsaid = Error::from(e).at(format!("--log {}", path.display()));
             let unsaid =
                 unsaid.try_this("a file that can be written to, in a folder that is there");
-            tell(&unsaid);
+            tell(&unsaid, colour);
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::parts::cgroups::Cgroup;
 use crate::parts::namespaces::Namespace;
 use crate::parts::process::Process;
 use crate::parts::state::State;
+use crate::parts::tree::What;
 use crate::rootfs::Recipe;
 pub use create::plan;
 pub use step::{Act, Step};
@@ -95,12 +96,19 @@ impl Plan {
         Plan::new(options, steps, (end, end), warnings)
     }
 
-    /// Steps that are in this other plan too, to the last argument, are known from there. Of what is
-    /// written down in the end it is enough that it was: the record follows from the other steps.
+    /// Steps that are in this other plan too, to the last argument, are known from there. Of those whose
+    /// arguments follow from other steps it is enough that they are: the record that is written in the
+    /// end, and who may get to the folder.
     pub fn grows_from(&mut self, base: &Plan) {
-        let books = |step: &Step| matches!(step.act, Act::State(State::Created { .. }));
-        let has =
-            |step: &Step| base.steps.contains(step) || books(step) && base.steps.iter().any(books);
+        let follows = |step: &Step| match &step.act {
+            Act::State(State::Created { .. }) => true,
+            Act::Tree(tree) => matches!(tree.what, What::Place { .. }),
+            _ => false,
+        };
+        let alike = |step: &Step, other: &Step| {
+            step == other || follows(step) && follows(other) && step.key == other.key
+        };
+        let has = |step: &Step| base.steps.iter().any(|other| alike(step, other));
         let steps = self.steps.iter().enumerate();
         self.known = steps.filter(|(_, step)| has(step)).map(|(i, _)| i).collect();
     }

@@ -10,7 +10,7 @@ use clap::Args;
 use crate::bundle::{self, Bundle, defaults};
 use crate::cli::by_hand::ByHand;
 use crate::cli::delegate::Delegate;
-use crate::cli::narration::{Frame, Narration, Usually, Verify};
+use crate::cli::narration::{Frame, Narration, Usually, Verify, tell};
 use crate::cli::{Context, SourceArgs};
 use crate::error::{Error, Result};
 use crate::event::{Event, StageInfo};
@@ -71,12 +71,17 @@ impl Stage {
         }
     }
 
-    /// One after the other; the first exit status that is not 0 is that of all.
+    /// One after the other; the first exit status that is not 0 is that of all. One that this machine
+    /// refuses is told as such, and the next ones come all the same.
     fn each(&self, context: &Context) -> Result<i32> {
-        stage::all().iter().try_fold(0, |status, stage| {
-            let next = self.one(stage, context)?;
-            Ok(if status == 0 { next } else { status })
-        })
+        let one = |stage| {
+            self.one(stage, context).unwrap_or_else(|error| {
+                tell(&error, self.narration.color);
+                1
+            })
+        };
+        let answers: Vec<i32> = stage::all().iter().map(one).collect();
+        Ok(answers.into_iter().find(|status| *status != 0).unwrap_or(0))
     }
 
     fn one(&self, stage: &'static Lesson, context: &Context) -> Result<i32> {

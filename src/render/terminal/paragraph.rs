@@ -37,7 +37,12 @@ pub fn heading(look: &Look, manner: Manner, id: &str, steps: &[StepInfo]) -> Vec
 impl Paragraph {
     pub fn lines(&self, look: &Look, manner: Manner, story: &mut Story) -> Vec<String> {
         let info = self.index.and_then(|index| story.steps.get(index)).cloned();
-        let known = info.as_ref().is_some_and(|info| info.known) && !self.failed;
+        // A stage that knows steps from the one before knows its end from there too.
+        let ends = self.index.is_none() && self.key == "undo" && !story.failed;
+        let known = match ends {
+            true => story.steps.iter().any(|step| step.known),
+            false => info.as_ref().is_some_and(|info| info.known) && !self.failed,
+        };
         let after_a_line = std::mem::replace(&mut story.in_lines, known);
         match manner {
             Manner::Explained if known => self.folded(look, info.as_ref(), story),
@@ -116,7 +121,7 @@ impl Paragraph {
     /// ` 7/32  Mount /proc                              mounts[0]      2 calls   33 µs`
     fn folded(&self, look: &Look, info: Option<&StepInfo>, story: &mut Story) -> Vec<String> {
         let mut lines = Vec::new();
-        if self.index.is_some() {
+        if self.index.is_some() || story.in_lines {
             lines.push(self.line(look, info, story.steps.len()));
         }
         for (i, text) in self.undone.iter().enumerate().filter(|_| story.failed) {

@@ -7,8 +7,31 @@ use crate::event::Difference;
 /// A longer name of a property takes two lines.
 const WIDEST_NAME: usize = 22;
 
-/// The table, or a stack of rows where there is no room for one.
+/// What is another thing in there, as a table; what is not, in a line of names. In a pipe, and with -v, all
+/// of it is a table.
 pub fn changed(look: &Look, rows: &[Difference]) -> Vec<String> {
+    let brief = look.wraps && !look.whole;
+    let is_no_news = |row: &Difference| brief && matches!(&*row.verdict, "same" | "shared");
+    let (no_news, news): (Vec<Difference>, Vec<Difference>) =
+        rows.iter().cloned().partition(is_no_news);
+    let mut lines = table(look, &news);
+    for verdict in ["shared", "same"] {
+        let names = no_news.iter().filter(|row| row.verdict == verdict);
+        let names: Vec<String> = names.map(|row| look.outside(&row.property)).collect();
+        let room = look.edge().saturating_sub(12).max(16);
+        let labels = std::iter::once(verdict).chain(std::iter::repeat(""));
+        for (line, label) in prose(&names.join(", "), room).iter().zip(labels) {
+            if !line.is_empty() {
+                let label = look.paint(Role::Frame, &padded(label, 8));
+                lines.push(format!("  {label} {}", look.paint(Role::Voice, line)));
+            }
+        }
+    }
+    lines
+}
+
+/// The table, or a stack of rows where there is no room for one.
+fn table(look: &Look, rows: &[Difference]) -> Vec<String> {
     let cells: Vec<[String; 4]> = rows
         .iter()
         .map(|r| [&r.property, &r.host, &r.container, &r.verdict].map(|text| look.outside(text)))
