@@ -281,13 +281,14 @@ fn against_the_list(difference: &BTreeMap<(usize, String), i64>) -> Vec<String> 
 
 fn main() {
     let bare: Vec<Need> = WITNESSED.iter().copied().chain([Need::Root, Need::Floor]).collect();
+    let single: Vec<Need> = WITNESSED.iter().copied().chain([Need::OwnIdMap]).collect();
     let strangers: Vec<Need> = WITNESSED.iter().copied().chain([Need::Strangers]).collect();
     suite(vec![
         test("all of this without root", &strangers, || support::stranger::pass(2)),
         test("telling is all that is added", WITNESSED, telling_is_all_that_is_added),
         test(
             "of stages telling and looking is all that is added",
-            WITNESSED,
+            &single,
             of_stages_telling_and_looking_is_all_that_is_added,
         ),
         test("a call more or less is found", WITNESSED, a_call_more_or_less_is_found),

@@ -102,7 +102,8 @@ pub fn under(command: &Command, options: &[String], trace: &Path) -> Command {
     strace.args(["-q", "-o"]).arg(trace).args(options).arg("--");
     strace.arg(command.get_program()).args(command.get_args());
     strace.current_dir(command.get_current_dir().unwrap());
-    strace.env_remove("NO_COLOR");
+    let set = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    strace.envs(set).env_remove("NO_COLOR");
     strace
 }
 

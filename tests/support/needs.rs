@@ -66,7 +66,10 @@ impl Need {
             Need::Containers => containers(),
             Need::Root => is_root(),
             Need::Unprivileged => !is_root(),
-            Need::Strangers => is_root() && super::stranger::can_contain(),
+            Need::Strangers => {
+                let wanted = !std::env::var("LEARNC_TESTS_STRANGERS").is_ok_and(|n| n == "0");
+                wanted && is_root() && super::stranger::can_contain()
+            }
             Need::Busybox => busybox().is_some(),
             Need::Strace => in_path("strace"),
             Need::Ptrace => ptrace(),
@@ -99,7 +102,9 @@ impl Need {
             Need::Containers => "user namespaces are blocked, see `learnc doctor`",
             Need::Root => "needs root",
             Need::Unprivileged => "for users other than root",
-            Need::Strangers => "needs root, setpriv, and user namespaces for everybody",
+            Need::Strangers => {
+                "needs root, setpriv, user namespaces for everybody (and not LEARNC_TESTS_STRANGERS=0)"
+            }
             Need::Busybox => "no static busybox (busybox-static)",
             Need::Strace => "no strace",
             Need::Patience => "too slow here (LEARNC_TESTS_EVERY=0)",
