@@ -6,6 +6,7 @@
 //! process; [`child`] decides in one place over which socket it listens for that.
 //!
 //! * [`parent`]: the runtime's side: create, start, undo.
+//! * [`turn`]: how the runtime has the container perform some of its steps, and hears it.
 //! * [`child`]: the container's side, from the clone to execve.
 //! * [`attend`]: what the runtime does while the program runs: pass bytes and signals on, wait.
 //! * [`compare`]: what a run looks at besides, when host and container are to be compared.
@@ -18,6 +19,7 @@ pub mod child;
 pub mod compare;
 pub mod parent;
 pub mod talk;
+pub mod turn;
 pub mod visit;
 pub mod whole;
 
