@@ -16,7 +16,9 @@ use learnc::perform::parent::{self, Watch};
 use learnc::perform::whole::{Whole, run};
 use learnc::render::json::{Json, Target};
 use serde_json::{Value, json};
-use support::bundle::{Ran, read};
+use support::bundle::{Ran, ran, read};
+use support::strace::Seen;
+use support::witness::traced;
 use support::*;
 
 /// The key of the step from which on nothing can be said; with it this program is a runtime.
@@ -153,6 +155,67 @@ fn a_failure_before_created(tells: bool) {
     assert_eq!(bundle.status(), "", "nothing is left of it");
 }
 
+/// Memory of the process itself, where malloc has none left.
+const MEMORY: [&str; 5] = ["brk", "mmap", "munmap", "mremap", "madvise"];
+
+/// What the container was seen to do after the last word that it heard, up to its program.
+fn in_silence(command: &Command, bundle: &Bundle) -> Vec<Seen> {
+    let traced = traced(command, &bundle.dir.join("trace"));
+    assert_eq!(traced.ran.status, 7, "{}", traced.ran.stderr);
+    let container = &traced.processes[1];
+    let last = container.iter().rposition(|call| call.name == "recvmsg").unwrap();
+    let calls = container[last + 1..].iter().filter(|call| !MEMORY.contains(&&*call.name));
+    calls.cloned().collect()
+}
+
+fn nothing_but_execve() {
+    let bundle = says_hello();
+    let events = bundle.dir.join("told.jsonl").display().to_string();
+    let run = bundle.learnc(["run", "--quiet", "--events", &events, &bundle.id]);
+    let names: Vec<String> = in_silence(&run, &bundle).into_iter().map(|call| call.name).collect();
+    assert_eq!(names, ["execve"]);
+    let early = in_silence(&runtime(&bundle, "cwd", true), &bundle);
+    let names: Vec<String> = early.into_iter().map(|call| call.name).collect();
+    assert_eq!(names, ["close_range", "execve"]);
+}
+
+/// execve(2) takes the environment, and so does what is said of it when it fails.
+fn a_long_environment() {
+    let long = format!("LONG={}", "x".repeat(20_000));
+    let bundle = bundle().args(["/etc/no-program"]).set("/process/env", json!(["PATH=/bin", long]));
+    std::fs::write(bundle.rootfs().join("etc/no-program"), "no program").unwrap();
+    let ran = ran(&mut bundle.learnc(["run", "--quiet", &bundle.id]));
+    assert_eq!(ran.status, 1);
+    let said = r#"execve("/etc/no-program", ["/etc/no-program"], ...) = EACCES"#;
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+}
+
+/// The PATH that was looked through is said too, and may be as long.
+fn a_long_path() {
+    let long = format!("PATH=/bin:/{}", "x".repeat(20_000));
+    let bundle = bundle().args(["no-program"]).set("/process/env", json!([long]));
+    let ran = ran(&mut bundle.learnc(["run", "--quiet", &bundle.id]));
+    assert_eq!(ran.status, 1);
+    assert!(ran.stderr.contains("no-program: no such program"), "{}", ran.stderr);
+}
+
+/// Made known by the words that the filter would end the process for: it looks for the cause only
+/// when the error itself has been said.
+fn whoever_dies_looking_for_the_cause() {
+    let bundle = bundle().args(["/etc/no-program"]);
+    std::fs::write(bundle.rootfs().join("etc/no-program"), "no program").unwrap();
+    let run = bundle.learnc(["run", "--quiet", &bundle.id]);
+    let mut strace = Command::new("strace");
+    let kill = "inject=statx,newfstatat,faccessat,faccessat2:signal=KILL";
+    let program = bundle.rootfs().join("etc/no-program");
+    strace.args(["-f", "-q", "-o", "/dev/null", "-P", "/etc/no-program", "-e", kill, "--"]);
+    strace.arg(run.get_program()).args(run.get_args()).current_dir(&bundle.dir);
+    assert!(program.exists());
+    let ran = ran(strace.stdin(Stdio::null()));
+    assert!(ran.stderr.contains(r#"execve("/etc/no-program""#), "{}", ran.stderr);
+    assert!(ran.stderr.contains("EACCES"), "{}", ran.stderr);
+}
+
 fn main() {
     if let Ok(key) = std::env::var(SILENT_FROM) {
         std::process::exit(be_the_runtime(&key).unwrap_or_else(|error| {
@@ -166,5 +229,9 @@ fn main() {
         test("silent before `created`: start by another", RUNS, a_start_by_another),
         test("silent before `created`: a failure, told", RUNS, || a_failure_before_created(true)),
         test("silent before `created`: a failure, quiet", RUNS, || a_failure_before_created(false)),
+        test("in the silence nothing is looked up", WITNESSED, nothing_but_execve),
+        test("a long environment hides no failure", RUNS, a_long_environment),
+        test("a long PATH hides no failure", RUNS, a_long_path),
+        test("a look that kills hides no failure", WITNESSED, whoever_dies_looking_for_the_cause),
     ]);
 }

@@ -7,13 +7,15 @@
 //! killed: the next `delete` or `learnc clean` walks the lines backwards. An undo that finds the
 //! thing gone is content ([`super::undo`]). What dies with the namespaces by itself is not in here.
 
+use std::borrow::Cow;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Named, Result};
+use crate::args::Arg;
+use crate::error::{Error, Kind, Named, Result};
 use crate::sys::plumbing::SharedPage;
 
 /// Something to be undone.
@@ -63,6 +65,9 @@ pub struct Journal {
 
 const LAST_WORDS: usize = 4096;
 const LENGTH: usize = 32 * 1024;
+
+/// How much of a sentence is kept in last words that are too long.
+const LONGEST_SENTENCE: usize = 1000;
 
 /// What the first word of the file says about the container's last words.
 const SAID: u32 = 1;
@@ -142,13 +147,27 @@ impl Journal {
         }
     }
 
-    /// The container: this step failed. No system call is made.
-    pub fn last_words(&self, index: usize, error: &Error) {
+    /// The container: this step failed. What was said before is said no more. Makes no system call, and
+    /// allocates nothing but the text of a file's mode, if one is among the arguments: the error is
+    /// written from where it is. (Making the error took memory, which malloc may have asked the kernel
+    /// for: brk(2) and mmap(2), which the loader of the program would make as well.) One that does not
+    /// fit is shortened in place.
+    pub fn last_words(&self, index: usize, error: &mut Error) {
         let Some(page) = &self.page else { return };
-        let words = serde_json::to_vec(&(index, error)).unwrap_or_default();
-        let length = words.len().min(LAST_WORDS - 16) as u32;
-        page.word(12).store(length, std::sync::atomic::Ordering::Relaxed);
-        page.publish(16, &words[..length as usize], 0, SAID);
+        let mut words = [0; LAST_WORDS - 16];
+        loop {
+            let mut room = &mut words[..];
+            let fits = serde_json::to_writer(&mut room, &(index, &*error)).is_ok();
+            let left = room.len();
+            if fits {
+                let length = words.len() - left;
+                page.word(12).store(length as u32, std::sync::atomic::Ordering::Relaxed);
+                return page.publish(16, &words[..length], 0, SAID);
+            }
+            if !shorten(error) {
+                return;
+            }
+        }
     }
 
     /// What the container left behind.
@@ -166,6 +185,25 @@ impl Journal {
             }
             _ => LastWords::None,
         }
+    }
+}
+
+/// Leaves out of an error what can be missed: its last argument that is still there, or the end of a long
+/// sentence. False where there is no such thing.
+fn shorten(error: &mut Error) -> bool {
+    const LEFT_OUT: Arg = Arg::Name(Cow::Borrowed("..."));
+    match &mut error.kind {
+        Kind::Refused { args, .. } => {
+            let last = args.0.iter_mut().rev().find(|(_, arg)| *arg != LEFT_OUT);
+            last.map(|(_, arg)| *arg = LEFT_OUT).is_some()
+        }
+        Kind::Yours(what) if what.len() > LONGEST_SENTENCE => {
+            let is_end = |&at: &usize| what.is_char_boundary(at);
+            what.truncate((0..=LONGEST_SENTENCE).rev().find(is_end).unwrap_or(0));
+            what.push_str("...");
+            true
+        }
+        Kind::Yours(_) => false,
     }
 }
 
@@ -188,7 +226,7 @@ mod tests {
         let mut journal = Journal::create(&dir).unwrap();
         journal.will(Undo::RemoveCgroup("/a".into())).unwrap();
         journal.will(Undo::RemoveFile("/b".into())).unwrap();
-        journal.last_words(7, &Error::yours("no"));
+        journal.last_words(7, &mut Error::yours("no"));
         let other = Journal::open(&dir).unwrap();
         assert_eq!(other.lines(), [Undo::RemoveCgroup("/a".into()), Undo::RemoveFile("/b".into())]);
         let error = Box::new(Error::yours("no"));

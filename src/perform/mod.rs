@@ -48,6 +48,7 @@ pub struct Held {
     /// The root filesystem.
     pub root: Option<Fd>,
     pub terminal: terminal::Held,
+    pub program: process::Held,
     pub talk: Option<Rc<Talk>>,
 }
 
@@ -59,6 +60,7 @@ impl Default for Held {
             cgroup: None,
             root: None,
             terminal: terminal::Held::default(),
+            program: None,
             talk: None,
         }
     }
@@ -92,7 +94,7 @@ pub fn perform(k: &Kernel, step: &Step, held: &mut Held) -> Result<()> {
                 None => Ok(()),
             })
         }
-        Act::Process(act) => process::perform(k, act),
+        Act::Process(act) => process::perform(k, act, &held.program),
     }
 }
 
