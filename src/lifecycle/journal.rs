@@ -7,6 +7,7 @@
 //! killed: the next `delete` or `learnc clean` walks the lines backwards. An undo that finds the
 //! thing gone is content ([`super::undo`]). What dies with the namespaces by itself is not in here.
 
+use std::borrow::Cow;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,8 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Named, Result};
+use crate::args::Arg;
+use crate::error::{Error, Kind, Named, Result};
 use crate::sys::look;
 use crate::sys::plumbing::SharedPage;
 
@@ -72,6 +74,9 @@ const LENGTH: usize = 32 * 1024;
 
 /// Behind the last words: pid and start time of the process that made the journal.
 const MAKER: usize = LAST_WORDS - 16;
+
+/// How much of a sentence is kept in last words that are too long.
+const LONGEST_SENTENCE: usize = 1000;
 
 /// What the first word of the file says about the container's last words.
 const SAID: u32 = 1;
@@ -173,13 +178,27 @@ impl Journal {
         }
     }
 
-    /// The container: this step failed. No system call is made.
-    pub fn last_words(&self, index: usize, error: &Error) {
+    /// The container: this step failed. What was said before is said no more. Makes no system call, and
+    /// allocates nothing but the text of a file's mode, if one is among the arguments: the error is
+    /// written from where it is. (Making the error took memory, which malloc may have asked the kernel
+    /// for: brk(2) and mmap(2), which the loader of the program would make as well.) One that does not
+    /// fit is shortened in place.
+    pub fn last_words(&self, index: usize, error: &mut Error) {
         let Some(page) = &self.page else { return };
-        let words = serde_json::to_vec(&(index, error)).unwrap_or_default();
-        let length = words.len().min(MAKER - 16) as u32;
-        page.word(12).store(length, Ordering::Relaxed);
-        page.publish(16, &words[..length as usize], 0, SAID);
+        let mut words = [0; MAKER - 16];
+        loop {
+            let mut room = &mut words[..];
+            let fits = serde_json::to_writer(&mut room, &(index, &*error)).is_ok();
+            let left = room.len();
+            if fits {
+                let length = words.len() - left;
+                page.word(12).store(length as u32, Ordering::Relaxed);
+                return page.publish(16, &words[..length], 0, SAID);
+            }
+            if !shorten(error) {
+                return;
+            }
+        }
     }
 
     /// What the container left behind.
@@ -197,6 +216,25 @@ impl Journal {
             }
             _ => LastWords::None,
         }
+    }
+}
+
+/// Leaves out of an error what can be missed: its last argument that is still there, or the end of a long
+/// sentence. False where there is no such thing.
+fn shorten(error: &mut Error) -> bool {
+    const LEFT_OUT: Arg = Arg::Name(Cow::Borrowed("..."));
+    match &mut error.kind {
+        Kind::Refused { args, .. } => {
+            let last = args.0.iter_mut().rev().find(|(_, arg)| *arg != LEFT_OUT);
+            last.map(|(_, arg)| *arg = LEFT_OUT).is_some()
+        }
+        Kind::Yours(what) if what.len() > LONGEST_SENTENCE => {
+            let is_end = |&at: &usize| what.is_char_boundary(at);
+            what.truncate((0..=LONGEST_SENTENCE).rev().find(is_end).unwrap_or(0));
+            what.push_str("...");
+            true
+        }
+        Kind::Yours(_) => false,
     }
 }
 
@@ -219,7 +257,7 @@ mod tests {
         let mut journal = Journal::create(&dir).unwrap();
         journal.will(Undo::RemoveCgroup("/a".into())).unwrap();
         journal.will(Undo::RemoveFile("/b".into())).unwrap();
-        journal.last_words(7, &Error::yours("no"));
+        journal.last_words(7, &mut Error::yours("no"));
         let other = Journal::open(&dir).unwrap();
         let lines: Vec<Undo> = other.lines().into_iter().map(Result::unwrap).collect();
         assert_eq!(lines, [Undo::RemoveCgroup("/a".into()), Undo::RemoveFile("/b".into())]);

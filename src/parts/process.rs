@@ -3,7 +3,8 @@
 //! setsid(2), chdir(2), prctl(2) PR_SET_NO_NEW_PRIVS, close_range(2), execve(2); OCI `process.args`,
 //! `env`, `cwd`, `noNewPrivileges`. Everything so far made the place; here the runtime's own code
 //! leaves it. What is looked up is looked up *inside*: the program is found along the PATH that the
-//! config's `env` gives it, below the container's root.
+//! config's `env` gives it, below the container's root. It is made [`Ready`] before the point from
+//! which on nothing can be said, since a filter there may forbid to look round: execve is then all.
 //!
 //! Two attacks end here. The working directory is checked after chdir to be inside the root, since
 //! a leaked descriptor of the host could otherwise be entered as `/proc/self/fd/N`
@@ -16,7 +17,7 @@ use nix::errno::Errno;
 
 use crate::doctor::program;
 use crate::error::{Error, Result};
-use crate::sys::{At, Chdir, CloseRange, Execve, Kernel, Mkdirat, Prctl, Setsid};
+use crate::sys::{At, Chdir, CloseRange, Execve, Kernel, Mkdirat, Prctl, Setsid, Syscall};
 
 /// What one step does.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,14 +43,25 @@ pub struct Program {
     pub root: PathBuf,
 }
 
-/// Performs one step, but for `Exec`: see [`program`].
-pub fn perform(k: &Kernel, what: &Process) -> Result<()> {
+/// A program that is found, and its words as the kernel takes them.
+#[derive(Debug)]
+pub struct Ready {
+    path: PathBuf,
+    argv: Vec<CString>,
+    envp: Vec<CString>,
+}
+
+/// What is kept between the steps: the program, or why there is none, which is `Exec`'s to say.
+pub type Held = Option<Result<Ready>>;
+
+/// Performs one step.
+pub fn perform(k: &Kernel, what: &Process, held: &Held) -> Result<()> {
     match what {
         Process::Session => k.call(Setsid).map(drop),
         Process::Cwd(path) => enter(k, path),
         Process::NoNewPrivileges => k.call(Prctl::SetNoNewPrivs),
         Process::CloseFrom(first) => k.call(CloseRange { first: *first }),
-        Process::Exec(program) => exec(k, program),
+        Process::Exec(program) => exec(k, program, held),
     }
 }
 
@@ -85,10 +97,24 @@ fn make_parents(k: &Kernel, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// execve, and if it returns, why.
-fn exec(k: &Kernel, what: &Program) -> Result<()> {
-    // No process yet: a plan that is only shown. Announced calls are already where they will be made.
-    let path = find(what, k.pretends() && k.pid.get() == 0)?;
+/// execve. Nothing is looked up and nothing is made here that could be had before.
+fn exec(k: &Kernel, what: &Program, held: &Held) -> Result<()> {
+    let shown;
+    let ready = match held {
+        Some(Ok(ready)) => ready,
+        Some(Err(error)) => return Err(error.clone()),
+        // No process yet: a plan that is only shown.
+        None => {
+            shown = make_ready(what, k.pretends())?;
+            &shown
+        }
+    };
+    k.call(Execve { path: &ready.path, argv: &ready.argv, envp: &ready.envp })
+}
+
+/// Looks the program up, and makes its words ready for the kernel.
+pub fn make_ready(what: &Program, only_shown: bool) -> Result<Ready> {
+    let path = find(what, only_shown)?;
     let strings = |list: &[String], field: &str| {
         list.iter()
             .enumerate()
@@ -100,8 +126,15 @@ fn exec(k: &Kernel, what: &Program) -> Result<()> {
     };
     let argv = strings(&what.args, "process.args")?;
     let envp = strings(&what.env, "process.env")?;
-    let call = Execve { path: &path, argv: &argv, envp: &envp };
-    k.call(call).map_err(|e| program::explain(e, &path))
+    Ok(Ready { path, argv, envp })
+}
+
+/// Why execve returned, as far as it can be seen from where it was called. This looks round.
+pub fn explain(error: Error, held: &Held) -> Error {
+    match (error.call(), held) {
+        (Some(Execve::NAME), Some(Ok(ready))) => program::explain(error, &ready.path),
+        _ => error,
+    }
 }
 
 /// Finds the program as execvp(3) would, but along the PATH of the *container's* environment.

@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
 use crate::inspect::portrait::Own;
 use crate::lifecycle::journal::Journal;
-use crate::plan::Plan;
+use crate::parts::process::{self, Process};
+use crate::plan::{Act, Plan};
 use crate::sys::{Fd, Kernel, Manner, plumbing};
 
 /// Sends what is told to the runtime.
@@ -76,16 +77,23 @@ fn converse(plan: &Plan, held: &mut Held, names: &Kernel) -> Result<End> {
         let to = to.min(plan.steps.len());
         match walk(plan, from, to, told.then_some(pid), held, names) {
             Ok(next) => at = next,
-            Err((index, error)) => {
-                held.journal.last_words(index, &error);
-                if index < plan.silent {
-                    talk.say(&Message::Failed { index, error: error.clone() })?;
-                }
+            Err((index, error)) if index < plan.silent => {
+                talk.say(&Message::Failed { index, error: error.clone() })?;
                 return Err(error);
             }
+            Err((index, error)) => return Err(last_words(index, error, held)),
         }
         talk.say(&Message::Done { next: at })?;
     }
+}
+
+/// What failed in the silence is said twice: a filter may end this process for looking round for the
+/// cause, and by then the error itself has been left.
+fn last_words(index: usize, mut error: Error, held: &Held) -> Error {
+    held.journal.last_words(index, &mut error);
+    let mut error = process::explain(error, &held.program);
+    held.journal.last_words(index, &mut error);
+    error
 }
 
 /// Performs from..to, reporting if somebody listens: the step that it is before then. What cannot
@@ -104,8 +112,11 @@ fn walk(
         one(plan, index, told, held, names).map_err(|e| (index, e))?;
         index += 1;
     }
+    if index == to {
+        return Ok(to);
+    }
+    look_ahead(plan, held);
     match (told, held.talk.clone()) {
-        _ if index == to => Ok(to),
         (Some(pid), Some(talk)) => {
             announce(plan, index, to, pid, &talk, held, names).map(|()| index)
         }
@@ -135,6 +146,18 @@ fn one(
         _ => perform(&Kernel::new(Manner::Silent, Lane::Container, 0), step, held),
     };
     done.map_err(|e| in_step(e, step))
+}
+
+/// Before the silence: finds the program, while looking is nobody's affair but ours. Where the silence
+/// begins before the change of user, that user may still not be allowed to execute what is found.
+fn look_ahead(plan: &Plan, held: &mut Held) {
+    let program = plan.steps.iter().find_map(|step| match &step.act {
+        Act::Process(Process::Exec(program)) => Some(program),
+        _ => None,
+    });
+    if let (Some(program), None) = (program, &held.program) {
+        held.program = Some(process::make_ready(program, false));
+    }
 }
 
 /// From here on nothing can be said.

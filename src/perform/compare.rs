@@ -17,11 +17,9 @@ use std::path::{Path, PathBuf};
 use nix::sched::CloneFlags;
 
 use super::parent::Created;
-use super::talk::Message;
 use crate::event::{Difference, Event};
 use crate::inspect::counters::counters;
 use crate::inspect::host::{Host, Made};
-use crate::inspect::portrait::Own;
 use crate::inspect::{Portrait, differences, tree};
 use crate::parts::namespaces::Namespace;
 use crate::plan::{Act, Plan};
@@ -114,16 +112,4 @@ fn joined(plan: &Plan) -> impl Iterator<Item = &'static str> {
         Act::Namespace(Namespace::Join { kind, .. }) => Some(name(*kind)),
         _ => None,
     })
-}
-
-impl Created<'_> {
-    /// What the container says of itself. None where it can say nothing any more.
-    fn own(&self) -> Option<Own> {
-        let talk = self.talk.as_ref().filter(|_| self.plan.silent >= self.plan.start)?;
-        talk.say(&Message::Who).ok()?;
-        match talk.hear().ok()?? {
-            (Message::Own(own), _) => Some(own),
-            _ => None,
-        }
-    }
 }

@@ -6,6 +6,7 @@
 //! process; [`child`] decides in one place over which socket it listens for that.
 //!
 //! * [`parent`]: the runtime's side: create, start, undo.
+//! * [`turn`]: how the runtime has the container perform some of its steps, and hears it.
 //! * [`child`]: the container's side, from the clone to execve.
 //! * [`attend`]: what the runtime does while the program runs: pass bytes and signals on, wait.
 //! * [`compare`]: what a run looks at besides, when host and container are to be compared.
@@ -18,6 +19,7 @@ pub mod child;
 pub mod compare;
 pub mod parent;
 pub mod talk;
+pub mod turn;
 pub mod visit;
 pub mod whole;
 
@@ -46,6 +48,7 @@ pub struct Held {
     /// The root filesystem.
     pub root: Option<Fd>,
     pub terminal: terminal::Held,
+    pub program: process::Held,
     pub talk: Option<Rc<Talk>>,
 }
 
@@ -57,6 +60,7 @@ impl Default for Held {
             cgroup: None,
             root: None,
             terminal: terminal::Held::default(),
+            program: None,
             talk: None,
         }
     }
@@ -90,7 +94,7 @@ pub fn perform(k: &Kernel, step: &Step, held: &mut Held) -> Result<()> {
                 None => Ok(()),
             })
         }
-        Act::Process(act) => process::perform(k, act),
+        Act::Process(act) => process::perform(k, act, &held.program),
     }
 }
 

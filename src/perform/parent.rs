@@ -4,12 +4,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use super::talk::{Message, Talk};
+use super::talk::Talk;
+use super::turn::{self, End, Partner};
 use super::{Held, child, in_step, perform};
 use crate::doctor::why;
 use crate::error::{Error, Result};
 use crate::event::{Event, Lane, Observer};
-use crate::lifecycle::journal::{Journal, LastWords, Undo};
+use crate::inspect::portrait::Own;
+use crate::lifecycle::journal::{Journal, Undo};
 use crate::lifecycle::undo::{remove_state, undo};
 use crate::parts::namespaces::{self, Namespace};
 use crate::plan::{Act, Plan, Step};
@@ -37,10 +39,10 @@ pub struct Watch<'a> {
 
 /// A container that has been created and waits.
 pub struct Created<'a> {
-    pub(super) plan: &'a Plan,
+    plan: &'a Plan,
     watch: Watch<'a>,
     dir: PathBuf,
-    pub(super) talk: Option<Rc<Talk>>,
+    talk: Option<Rc<Talk>>,
     pub pid: Pid,
     journal: Journal,
     /// The master of its terminal, where the runtime holds it.
@@ -175,13 +177,10 @@ impl Runner<'_, '_> {
             Act::Namespace(Namespace::Clone { flags, .. }) => self.split(*flags, dir),
             _ => perform(self.k, step, self.held),
         };
-        done.map(|()| index + 1).map_err(|e| (index, self.or_died(e)))
-    }
-
-    /// What the runtime does to a container that has died meanwhile fails in odd ways: /proc/PID is
-    /// not the user's any more. The death is the cause.
-    fn or_died(&self, error: Error) -> Error {
-        or_died(error, self.held.pid, self.plan.cgroups())
+        // What the runtime does to a container that has died meanwhile fails in odd ways: /proc/PID is
+        // not the user's any more. The death is the cause.
+        let cause = |e| turn::or_died(e, self.held.pid, self.plan.cgroups());
+        done.map(|()| index + 1).map_err(|e| (index, cause(e)))
     }
 
     /// The clone: from here on there are two.
@@ -210,70 +209,43 @@ impl Runner<'_, '_> {
 
     fn hand_over(&mut self, from: usize) -> Result<usize, (usize, Error)> {
         let end = self.plan.end_of_run(from, self.plan.start, Lane::Container);
-        let to = if self.watch.stepper.is_some() { from + 1 } else { end };
+        let to = if stops(self.plan, from, self.watch) { from + 1 } else { end };
         let Some(talk) = self.held.talk.clone() else {
             return Err((from, Error::yours("the plan needs a container before there is one")));
         };
-        let gone = || died(self.held.pid, self.plan.cgroups());
-        say_go(&talk, from, to, self.watch, self.held.pid).map_err(|e| (from, self.or_died(e)))?;
-        let mut last = from;
-        loop {
-            match talk.hear().map_err(|e| (last, e))? {
-                Some((Message::Told(event), _)) => {
-                    if let Event::Step { index, .. } = event {
-                        last = index;
-                    }
-                    self.watch.tell(|| event);
-                }
-                Some((Message::Terminal, fd)) => *self.terminal = fd,
-                Some((Message::Done { next }, _)) => return Ok(next),
-                Some((Message::Failed { index, error }, _)) => return Err((index, error)),
-                Some((Message::Go { .. } | Message::Who | Message::Own(_), _)) | None => {
-                    return Err((last, gone()));
-                }
-            }
+        let partner = Partner {
+            talk: &talk,
+            pid: self.held.pid,
+            journal: &self.held.journal,
+            cgroups: self.plan.cgroups(),
+            watch: self.watch,
+        };
+        match partner.turn(from, to, self.terminal)? {
+            End::Before(next) => Ok(next),
+            End::Over { last } => Err(partner.cause(last)),
         }
     }
 }
 
-fn say_go(talk: &Talk, from: usize, to: usize, watch: Watch, pid: Pid) -> Result<()> {
-    talk.say(&Message::Go { from, to, told: watch.observer.is_some(), pid: pid.0 })
-}
-
-/// What fails because the container is gone fails for that reason. One that lives still waits for its
-/// orders: nobody may wait for its end.
-fn or_died(error: Error, pid: Pid, cgroups: &[PathBuf]) -> Error {
-    match look::is_ending(pid.0) {
-        true => died(pid, cgroups),
-        false => error,
-    }
-}
-
-/// The container is gone without a word: what the kernel can say about that.
-fn died(pid: Pid, cgroups: &[PathBuf]) -> Error {
-    // Its socket closes a moment before its cgroup has counted how it ended.
-    let _ = plumbing::Ending::of(pid.0).and_then(|ending| ending.wait());
-    let error = Error::yours("the container's first process died");
-    why::explained(error, why::death(cgroups))
+/// Whether the container is to wait behind this step, since somebody is asked before the next. Behind
+/// the point of silence there is nobody to stop for.
+fn stops(plan: &Plan, index: usize, watch: Watch) -> bool {
+    watch.stepper.is_some() && index < plan.silent
 }
 
 impl Created<'_> {
     /// Says `start` and waits until the program runs. After an error nothing is left of the
     /// container.
     pub fn start(mut self) -> Result<Started> {
+        let mut terminal = self.terminal.take();
         let started = self.talk.take().map_or_else(
             || Err((self.plan.start, Error::yours("the container is not ours to start"))),
-            |talk| self.second_half(&talk),
+            |talk| self.second_half(&talk, &mut terminal),
         );
         match started {
             Ok(()) => {
                 self.watch.tell(|| Event::Started { pid: self.pid.0 });
-                Ok(Started {
-                    pid: self.pid,
-                    dir: self.dir,
-                    journal: self.journal,
-                    terminal: self.terminal,
-                })
+                Ok(Started { pid: self.pid, dir: self.dir, journal: self.journal, terminal })
             }
             Err((index, error)) => {
                 let error = failed(index, error, self.plan.steps.get(index), self.watch);
@@ -297,8 +269,23 @@ impl Created<'_> {
         take_back(&k, &self.dir, self.pid, &self.journal, true, self.watch);
     }
 
-    fn second_half(&self, talk: &Talk) -> Result<(), (usize, Error)> {
-        let end = self.plan.steps.len();
+    /// What the container says of itself. None where it can say nothing any more.
+    pub fn own(&self) -> Option<Own> {
+        let talk = self.talk.as_ref().filter(|_| self.plan.silent >= self.plan.start)?;
+        self.partner(talk).own()
+    }
+
+    fn partner<'t>(&'t self, talk: &'t Talk) -> Partner<'t> {
+        let Created { pid, journal, watch, .. } = self;
+        Partner { talk, pid: *pid, journal, cgroups: self.plan.cgroups(), watch: *watch }
+    }
+
+    fn second_half(
+        &self,
+        talk: &Talk,
+        terminal: &mut Option<OwnedFd>,
+    ) -> Result<(), (usize, Error)> {
+        let (partner, end) = (self.partner(talk), self.plan.steps.len());
         let mut from = self.plan.start;
         while from < end {
             if let Some(Decision::Quit) =
@@ -306,63 +293,13 @@ impl Created<'_> {
             {
                 return Err((from, Error::ended_by_you()));
             }
-            // Behind the point of silence there is nobody to stop for.
-            let stop = self.watch.stepper.is_some() && from < self.plan.silent;
-            let to = if stop { from + 1 } else { end };
-            say_go(talk, from, to, self.watch, self.pid)
-                .map_err(|e| (from, or_died(e, self.pid, self.plan.cgroups())))?;
-            match listen_to_start(talk, self.watch).map_err(|e| (from, e))? {
-                Some(next) if stop => from = next,
-                Some(next) => {
-                    go_silently(talk, next, self.watch, self.pid)
-                        .map_err(|e| (next, or_died(e, self.pid, self.plan.cgroups())))?;
-                    break;
-                }
-                None => break,
+            let to = if stops(self.plan, from, self.watch) { from + 1 } else { end };
+            match partner.turn(from, to, terminal)? {
+                End::Before(next) => from = next,
+                End::Over { .. } => break,
             }
         }
-        confirm(self.pid, &self.journal, self.plan.start, self.plan.cgroups())
-    }
-}
-
-/// The rest has been announced: once that is seen, the container may do it. It is told nothing more,
-/// and says nothing more.
-fn go_silently(talk: &Talk, from: usize, watch: Watch, pid: Pid) -> Result<()> {
-    if let Some(observer) = watch.observer {
-        observer.flush();
-    }
-    talk.say(&Message::Go { from, to: usize::MAX, told: false, pid: pid.0 })?;
-    listen_to_start(talk, watch).map(drop)
-}
-
-/// Passes reports on until the container's turn is over (Some) or the conversation ends (None).
-fn listen_to_start(talk: &Talk, watch: Watch) -> Result<Option<usize>> {
-    loop {
-        match talk.hear()? {
-            Some((Message::Told(event), _)) => watch.tell(|| event),
-            Some((Message::Done { next }, _)) => return Ok(Some(next)),
-            Some((Message::Failed { error, .. }, _)) => return Err(error),
-            Some(_) => {}
-            None => return Ok(None),
-        }
-    }
-}
-
-/// The conversation ended: was it execve? The kernel knows, and the container's last words say
-/// what stood in the way.
-fn confirm(
-    pid: Pid,
-    journal: &Journal,
-    start: usize,
-    cgroups: &[PathBuf],
-) -> Result<(), (usize, Error)> {
-    match journal.heard() {
-        LastWords::Failed { index, error } => Err((index, *error)),
-        LastWords::None => Err((start, died(pid, cgroups))),
-        LastWords::Announced if look::has_not_execed(pid.0) == Some(true) => {
-            Err((start, died(pid, cgroups)))
-        }
-        LastWords::Announced => Ok(()),
+        partner.confirm(self.plan.start)
     }
 }
 
@@ -371,13 +308,12 @@ pub fn start_later(dir: &Path, pid: Pid, watch: Watch) -> Result<()> {
     let socket =
         plumbing::connect_to(&dir.join("start.sock"), nix::sys::socket::SockType::SeqPacket)?;
     let (talk, journal) = (Talk::new(socket), Journal::open(dir)?);
-    let told = watch.observer.is_some();
+    let partner = Partner { talk: &talk, pid, journal: &journal, cgroups: &[], watch };
     // The container knows where it is in the plan, and goes to its end.
-    talk.say(&Message::Go { from: usize::MAX, to: usize::MAX, told, pid: pid.0 })?;
-    if let Some(next) = listen_to_start(&talk, watch)? {
-        go_silently(&talk, next, watch, pid)?;
-    }
-    confirm(pid, &journal, 0, &[]).map_err(|(index, error)| failed(index, error, None, watch))?;
+    partner
+        .turn(usize::MAX, usize::MAX, &mut None)
+        .and_then(|_| partner.confirm(0))
+        .map_err(|(index, error)| failed(index, error, None, watch))?;
     watch.tell(|| Event::Started { pid: pid.0 });
     Ok(())
 }

@@ -21,12 +21,16 @@
 //!   Who                    ───────────────────►   uname(2), and the links of /proc/self/ns
 //!                          ◄───────────────────   Own(what these answer in there)
 //!
-//!   Go { to = the end }    ───────────────────►   …its steps…
+//!   what nothing can be said after, before `created` or behind it, up to execve
+//!
+//!   Go { from, to, told }  ───────────────────►   …its steps…
 //!                          ◄───────────────────   Told(event)      what it will not be able to tell
 //!                          ◄───────────────────   Done { next }    only if told: announced
 //!   shows all that
-//!   Go { told: false }     ───────────────────►   silence: execve closes the socket
-//!                          ◄───────────────────   end of conversation
+//!   Go { told: false }     ───────────────────►   silence: its steps
+//!                          ◄───────────────────   Done { next }    before `created`; else
+//!                          ◄───────────────────   end of conversation: execve closes the socket,
+//!                                                 or a failure left its last words
 //! ```
 //!
 //! Messages are kept whole by SOCK_SEQPACKET. The runtime waits by receiving, so a full socket never

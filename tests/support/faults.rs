@@ -197,6 +197,8 @@ pub fn suffer(life: Life, bundle: &Bundle, point: &Point) -> Result<(), String> 
     happened(&trace, point)
 }
 
+pub const NEVER: &str = "never happened";
+
 /// The fault was really injected: strace says so in its record.
 fn happened(trace: &Path, point: &Point) -> Result<(), String> {
     let text = read(trace);
@@ -204,7 +206,7 @@ fn happened(trace: &Path, point: &Point) -> Result<(), String> {
         Fault::Error => text.contains("(INJECTED)"),
         Fault::Kill => text.contains("+++ killed by SIGKILL +++"),
     };
-    if found { Ok(()) } else { Err(format!("never happened: {text}")) }
+    if found { Ok(()) } else { Err(format!("{NEVER}: {text}")) }
 }
 
 /// What a user does after a crash: `learnc clean`, and `delete --force` for what still runs.
