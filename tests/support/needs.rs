@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use learnc::cgroup::place::{Place, place};
+use learnc::lesson::stage::{self, Stage};
 
 /// Something that not every machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,6 +60,11 @@ pub const WITNESSED: &[Need] = &[Need::Containers, Need::Busybox, Need::Strace, 
 /// The same, with limits on pids, memory and cpu.
 pub const LIMITED: &[Need] =
     &[Need::Containers, Need::Busybox, Need::Strace, Need::Ptrace, Need::Limits];
+
+/// The stages that can be run here, in order: one that limits something takes a cgroup of one's own.
+pub fn stages() -> impl Iterator<Item = &'static Stage> {
+    stage::all().iter().filter(|stage| !stage.limits() || Need::Limits.is_met())
+}
 
 impl Need {
     pub fn is_met(self) -> bool {

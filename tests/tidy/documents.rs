@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 
-use super::{files, has_word, none, read, root};
+use super::{files, has_word, none, read, root, rust};
 
 /// README.md, ARCHITECTURE.md, CONTRIBUTING.md and the book.
 fn documents() -> Vec<PathBuf> {
@@ -64,6 +64,22 @@ fn the_summary_lists_every_chapter() {
     let lost = chapters.map(|p| p.strip_prefix("book/src").unwrap().display().to_string());
     let lost = lost.filter(|name| !summary.contains(&format!("({name})")));
     none(lost.collect(), "mdBook builds only what SUMMARY.md names");
+}
+
+/// A test may choose a stage or two by name; whoever means all of them asks for them.
+#[test]
+fn the_stages_are_listed_by_their_folders_alone() {
+    let names = learnc::lesson::stage::all().iter().map(|stage| format!("{:?}", stage.name));
+    let names: Vec<String> = names.collect();
+    let mut breaches = vec![];
+    for path in [rust("src"), rust("tests"), rust("benches")].concat() {
+        for (i, line) in read(&path).lines().enumerate() {
+            if names.iter().filter(|name| line.contains(*name)).count() > 2 {
+                breaches.push(format!("{}:{}: {}", path.display(), i + 1, line.trim()));
+            }
+        }
+    }
+    none(breaches, "a stage is a folder in lessons/, and nothing in Rust");
 }
 
 #[test]
