@@ -69,12 +69,15 @@ fn the_summary_lists_every_chapter() {
 /// A test may choose a stage or two by name; whoever means all of them asks for them.
 #[test]
 fn the_stages_are_listed_by_their_folders_alone() {
-    let names = learnc::lesson::stage::all().iter().map(|stage| format!("{:?}", stage.name));
-    let names: Vec<String> = names.collect();
+    let names: Vec<&str> = learnc::lesson::stage::all().iter().map(|stage| &*stage.name).collect();
+    // Some have the name of a call, of which there are other lists.
+    let is_call = |name: &&str| learnc::lesson::words::call(name).is_some();
     let mut breaches = vec![];
     for path in [rust("src"), rust("tests"), rust("benches")].concat() {
         for (i, line) in read(&path).lines().enumerate() {
-            if names.iter().filter(|name| line.contains(*name)).count() > 2 {
+            let named = names.iter().filter(|name| line.contains(&format!("{name:?}")));
+            let named: Vec<&str> = named.copied().collect();
+            if named.len() > 2 && !named.iter().all(is_call) {
                 breaches.push(format!("{}:{}: {}", path.display(), i + 1, line.trim()));
             }
         }
