@@ -286,13 +286,6 @@ impl Created<'_> {
         Started { pid, dir, journal, terminal }
     }
 
-    /// Takes back what was created.
-    pub fn abandon(mut self) {
-        self.talk = None;
-        let k = self.watch.kernel();
-        take_back(&k, &self.dir, self.pid, &self.journal, true, self.watch);
-    }
-
     fn second_half(&self, talk: &Talk) -> Result<(), (usize, Error)> {
         let end = self.plan.steps.len();
         let mut from = self.plan.start;
