@@ -21,7 +21,9 @@
 //! * **Two voices.** An event holds facts; explanations are data below `lessons/`, looked up when it is
 //!   shown.
 //! * **Standard output is the container's.** And the exit status too.
-//! * **Rooms know only rooms below them.** Held by `tests/tidy`, which has the order.
+//! * **No circles.** A room uses only what stands before it in `ROOMS` of `tests/tidy/rooms.rs`,
+//!   foundations first. That is not the order of this page: words and events are read about last, and
+//!   are used by many.
 
 /// What was asked for: arguments in, exit status out, no logic.
 pub mod cli;

@@ -1,7 +1,4 @@
-//! A plan without a process: its root filesystem is made, compared, visited, and taken away.
-//!
-//! What a stage of the course does with such a plan, this test's own program does when it is told to by
-//! its environment: it becomes the runtime, with one thread, before any test has begun.
+//! A stage without a process: its root filesystem is made, compared, visited, and taken away.
 
 #![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
@@ -11,150 +8,56 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use learnc::event::Observer;
-use learnc::perform::parent::Watch;
-use learnc::perform::whole::{Whole, run};
-use learnc::render::All;
-use learnc::render::json::{Json, Target};
-use learnc::render::terminal::look::When;
-use learnc::render::terminal::{Manner, Terminal};
-use learnc::rootfs::recipe::{CopyOf, Recipe, Tree};
-use learnc::trace::{self, Witness};
-use serde_json::Value;
-use support::bundle::{Ran, ran, read};
+use support::bundle::{Ran, ran};
+use support::compared::events;
 use support::derived::output;
 use support::rules::rules;
 use support::said::{compare, read as said_in};
 use support::strace::{first, read_all, under_strace};
 use support::*;
 
-/// Where the runtime keeps everything; with it this program is one.
-const DIR: &str = "LEARNC_TREE";
-
-/// With it the runtime leaves the tree.
-const KEEPS: &str = "LEARNC_TREE_KEEPS";
-
-/// With it all is explained on standard error: a debug build takes its time to read the words.
-const EXPLAINS: &str = "LEARNC_TREE_EXPLAINS";
-
-/// With it the kernel's own record is held beside what is told.
-const VERIFIES: &str = "LEARNC_TREE_VERIFIES";
-
-fn is_set(name: &str) -> bool {
-    std::env::var_os(name).is_some()
+/// `learnc stage rootfs SWITCHES -- WORDS`, with its events in the bundle's file.
+fn visit(bundle: &Bundle, switches: &[&str], words: &[&str]) -> Command {
+    let mut command = bundle.learnc(["stage", "rootfs", "--id", &bundle.id, "--events"]);
+    command.arg(bundle.dir.join("events.jsonl")).args(switches);
+    if !words.is_empty() {
+        command.arg("--").args(words);
+    }
+    command
 }
 
-/// A small tree, of which all is told call by call.
-fn small() -> Recipe {
-    let busybox = needs::busybox().unwrap();
-    let size = busybox.metadata().unwrap().len() as usize;
-    Recipe::Tree(Tree {
-        directories: ["bin", "etc", "proc"].map(PathBuf::from).into(),
-        programs: vec![CopyOf { from: busybox.into(), to: "bin/busybox".into(), size }],
-        names: vec![("bin/sh".into(), "busybox".into())],
-        texts: vec![("etc/hostname".into(), "box\n")],
-        ..Tree::default()
-    })
+fn visited(bundle: &Bundle, script: &str) -> Ran {
+    ran(&mut visit(bundle, &["--quiet"], &["sh", "-c", script]))
 }
 
-/// The runtime: makes a tree of busybox below the folder, and visits it with the words it was given.
-fn be_the_runtime(dir: &Path) -> learnc::error::Result<i32> {
-    let config = serde_json::json!({"ociVersion": "1.2.1", "root": {"path": "rootfs"}});
-    let bundle = learnc::bundle::from_value(config, dir.join("tree"))?;
-    let options = learnc::plan::Options {
-        id: "tree".into(),
-        bundle: dir.join("tree"),
-        state_root: dir.join("states"),
-        recipe: Some(small()),
-        ..learnc::plan::Options::default()
-    };
-    let plan = learnc::plan::plan(&bundle, &options, &learnc::facts::read())?;
-    let events = Json::open(&Target::File(dir.join("events.jsonl")))?;
-    let terminal = Terminal::standard(Manner::Explained, When::Never, false);
-    let mut observers = All(vec![&events as &dyn Observer]);
-    observers.0.extend(is_set(EXPLAINS).then_some(&terminal as &dyn Observer));
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let visit = (!words.is_empty()).then_some(words);
-    let how = Whole { keep: is_set(KEEPS), compare: true, visit, ..Whole::default() };
-    let state = options.state_root.join(&options.id);
-    let whole = |observer: &dyn Observer| {
-        run(&plan, &state, &how, Watch { observer: Some(observer), stepper: None })
-    };
-    if !is_set(VERIFIES) {
-        return whole(&observers);
-    }
-    match trace::witnessed(&observers, |wire| whole(wire))? {
-        Witness::Runtime(status) => Ok(status),
-        Witness::Tracer { status, tally } => {
-            assert!(tally.is_true(), "{}", trace::sentence(&tally));
-            Ok(status)
-        }
-    }
+/// The folder that the run makes for itself, and the root filesystem in it.
+fn own(bundle: &Bundle) -> PathBuf {
+    bundle.dir.canonicalize().unwrap().join("data/learnc").join(&bundle.id)
 }
 
-/// A folder of one's own, gone when dropped.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Place {
-        static COUNT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
-        let n = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let name = format!("learnc-visit-{}-{n}", std::process::id());
-        let dir = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(dir.join("states")).unwrap();
-        Place(dir.canonicalize().unwrap())
-    }
-
-    fn visit(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(words).env(DIR, &self.0).stdin(Stdio::null()).current_dir("/");
-        command
-    }
-
-    fn root(&self) -> PathBuf {
-        self.0.join("tree/rootfs")
-    }
-
-    fn events(&self, kind: &str) -> Vec<Value> {
-        let text = read(self.0.join("events.jsonl"));
-        let events = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        events.filter(|event| event["type"] == kind).collect()
-    }
-
-    /// Nothing of the tree is left, and that is what was told.
-    fn is_as_before(&self) {
-        assert!(!self.0.join("tree").exists() && !self.0.join("states/tree").exists());
-        let told = self.events("host_as_before");
-        let checks = told[0]["checks"].as_array().unwrap();
-        assert!(checks.iter().all(|check| check[1] == true), "{checks:?}");
-        assert_eq!(checks.len(), 4);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn visited(place: &Place, script: &str) -> Ran {
-    ran(&mut place.visit(&["sh", "-c", script]))
+/// Nothing of the tree is left, and that is what was told.
+fn is_as_before(bundle: &Bundle) {
+    assert!(!own(bundle).exists() && !bundle.state_root().join(&bundle.id).exists());
+    let told = events(bundle, "host_as_before");
+    let checks = told[0]["checks"].as_array().unwrap();
+    assert!(checks.iter().all(|check| check[1] == true), "{checks:?}");
+    assert_eq!(checks.len(), 4);
 }
 
 fn where_the_visitor_stands() {
-    let place = Place::new();
-    let ran = visited(&place, "pwd; echo \"$ROOT\"; readlink /proc/self/root; exit 9");
-    let root = place.root().display().to_string();
+    let bundle = bundle();
+    let ran = visited(&bundle, "pwd; echo \"$ROOT\"; readlink /proc/self/root; exit 9");
+    let root = own(&bundle).join("rootfs").display().to_string();
     assert_eq!(ran.stdout, format!("{root}\n{root}\n/\n"), "{}", ran.stderr);
     assert_eq!(ran.status, 9, "its status is the run's");
-    place.is_as_before();
+    is_as_before(&bundle);
 }
 
 fn without_a_visitor() {
-    let place = Place::new();
-    ran(&mut place.visit(&[])).ok();
-    assert_eq!(place.events("changed").len(), 1);
-    place.is_as_before();
+    let bundle = bundle();
+    ran(&mut visit(&bundle, &["--quiet"], &[])).ok();
+    assert_eq!(events(&bundle, "changed").len(), 1);
+    is_as_before(&bundle);
 }
 
 /// Device and inode as two numbers, from stat's one.
@@ -170,10 +73,10 @@ const LOOKS_ROUND: &str = "ls -A | wc -l; stat -c %d:%i .; readlink bin/sh; stat
                            find . -type f -printf '%i %s\\n' | sort -u | awk '{n++; s+=$2} END {print s, n}'";
 
 fn the_table_is_about_the_tree() {
-    let place = Place::new();
-    let ran = visited(&place, LOOKS_ROUND).ok();
+    let bundle = bundle();
+    let ran = visited(&bundle, LOOKS_ROUND).ok();
     let seen: Vec<&str> = ran.stdout.lines().map(str::trim).collect();
-    let changed = place.events("changed");
+    let changed = events(&bundle, "changed");
     let cell = |property: &str, side: &str| {
         let rows = changed[0]["rows"].as_array().unwrap();
         let row = rows.iter().find(|row| row["property"] == property);
@@ -204,34 +107,33 @@ fn the_table_is_about_the_tree() {
 
 /// As in a program that is started in the plainest way. Signals above 31 are the C library's affair.
 fn signals_are_as_usual() {
-    let place = Place::new();
+    let bundle = bundle();
     let script = "grep -E '^Sig(Blk|Ign)' /proc/self/status";
     let masks = |text: &str| -> Vec<u64> {
         let mask = |line: &str| u64::from_str_radix(line.split_once('\t').unwrap().1, 16).unwrap();
         text.lines().map(|line| mask(line) & 0x7fff_ffff).collect()
     };
-    let visitor = masks(&visited(&place, script).ok().stdout);
+    let visitor = masks(&visited(&bundle, script).ok().stdout);
     assert_eq!(visitor, masks(&output(&["sh", "-c", script])));
     assert_eq!(visitor.len(), 2);
 }
 
 fn a_signal_reaches_the_visitor() {
-    let place = Place::new();
+    let bundle = bundle();
     let script = "trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done";
-    let mut command = place.visit(&["sh", "-c", script]);
+    let mut command = visit(&bundle, &["--quiet"], &["sh", "-c", script]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut ready = [0; 6];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(7));
-    place.is_as_before();
+    is_as_before(&bundle);
 }
 
 fn telling_comes_before_the_visitor() {
-    let place = Place::new();
-    let mut visit = place.visit(&["sh", "-c", "echo THE VISITOR >&2"]);
-    let text = ran(visit.env(EXPLAINS, "1")).stderr;
+    let bundle = bundle();
+    let text = ran(&mut visit(&bundle, &[], &["sh", "-c", "echo THE VISITOR >&2"])).stderr;
     let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
     assert!(at("Stand in the folder") < at("chdir("));
     assert!(at("execve(") < at("THE VISITOR") && at("THE VISITOR") < at("What changed"));
@@ -239,48 +141,41 @@ fn telling_comes_before_the_visitor() {
 }
 
 fn a_visitor_that_is_not_there() {
-    let place = Place::new();
-    let ran = ran(&mut place.visit(&["no-such-visitor"]));
+    let bundle = bundle();
+    let ran = ran(&mut visit(&bundle, &["--quiet"], &["no-such-visitor"]));
     assert_eq!(ran.status, 1);
     assert!(ran.stderr.contains("no-such-visitor: no such program"), "{}", ran.stderr);
-    place.is_as_before();
+    is_as_before(&bundle);
 }
 
-/// Kept, since taking a whole tree away is bulk work, which is told by its number.
 fn a_visit_is_told_truly() {
-    let place = Place::new();
-    let prefix = place.0.join("trace");
-    let mut visit = place.visit(&["sh", "-c", "exit 3"]);
-    let ran = ran(&mut under_strace(visit.env(KEEPS, "1"), &prefix));
+    let bundle = bundle();
+    let prefix = bundle.dir.join("trace");
+    let visit = visit(&bundle, &["--quiet"], &["sh", "-c", "exit 3"]);
+    let ran = ran(&mut under_strace(&visit, &prefix));
     assert_eq!(ran.status, 3, "{}", ran.stderr);
-    let (seen, said) = (read_all(&prefix), said_in(&place.0.join("events.jsonl")));
+    let (seen, said) = (read_all(&prefix), said_in(&bundle.dir.join("events.jsonl")));
     let visitor: Vec<&str> =
         said.iter().filter(|said| said.announced).map(|said| &*said.name).collect();
     assert_eq!(visitor, ["chdir", "execve"]);
     let wrong = compare(&said, &seen, first(&seen), &rules());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(place.events("host_as_before").is_empty(), "what is kept is not as before");
+    is_as_before(&bundle);
 }
 
 fn a_verified_visit() {
-    let place = Place::new();
-    let mut visit = place.visit(&["sh", "-c", "grep TracerPid /proc/self/status; exit 4"]);
-    let ran = ran(visit.env(VERIFIES, "1"));
+    let bundle = bundle();
+    let words = ["sh", "-c", "grep TracerPid /proc/self/status; exit 4"];
+    let ran = ran(&mut visit(&bundle, &["--quiet", "--verify"], &words));
     assert_eq!(ran.status, 4, "{}", ran.stderr);
     assert_eq!(ran.stdout.trim(), "TracerPid:\t0", "the visitor is not watched");
-    let calls = place.events("syscall");
+    let calls = events(&bundle, "syscall");
     let visit = calls.iter().filter(|call| call["step"] == "visit").collect::<Vec<_>>();
     assert!(visit.len() == 3 && visit.iter().all(|call| call["seen"] == "seen"), "{visit:?}");
-    place.is_as_before();
+    is_as_before(&bundle);
 }
 
 fn main() {
-    if let Some(dir) = std::env::var_os(DIR) {
-        std::process::exit(be_the_runtime(Path::new(&dir)).unwrap_or_else(|error| {
-            eprintln!("learnc: {error}");
-            1
-        }));
-    }
     const TREES: &[Need] = &[Need::Busybox];
     let traced = &[Need::Busybox, Need::Strace, Need::Ptrace];
     let verified = &[Need::Busybox, Need::Ptrace, Need::SyscallInfo];

@@ -12,6 +12,8 @@ use support::compared::{as_before, chroot_only, compared, events, living};
 use support::derived::output;
 use support::*;
 
+const NOTHING_ENDS_IT: &[Need] = &[Need::NoCgroup, Need::Containers, Need::Busybox];
+
 /// A mount is made in learnc's own mount namespace meanwhile, which is not this test's.
 fn a_mount_that_stays_is_told() {
     let living = living(bundle(), &["unshare", "--mount"], &[]);
@@ -42,27 +44,42 @@ fn a_file_that_stays_is_told() {
     assert!(as_before(&bundle, "mounts") && as_before(&bundle, "processes"));
 }
 
-/// Without a pid namespace a process can outlive the first one; where there is no cgroup either, by
-/// which learnc would end it, it stays. Whichever it is, the truth is told.
-fn a_process_that_stays_is_told() {
+/// Without a pid namespace a process can outlive the first one. The bundle, and which are left.
+fn leaves_a_process(name: &str) -> (Bundle, Vec<i32>) {
     let bundle = chroot_only(bundle());
-    let name = format!("1000{}", std::process::id());
     // A shell opens it for what it leaves behind.
     std::fs::write(bundle.rootfs().join("dev/null"), "").unwrap();
     let bundle = bundle.sh(&format!("sleep {name} >/dev/null 2>&1 &"));
     assert_eq!(ran(&mut compared(&bundle, &[])).status, 0);
-    let left: Vec<i32> = support::host::processes(&name)
+    let left: Vec<i32> = support::host::processes(name)
         .iter()
         .filter_map(|line| line.split(' ').next()?.strip_prefix("/proc/")?.parse().ok())
         .collect();
-    assert_eq!(as_before(&bundle, "processes"), left.is_empty());
     for pid in &left {
         let pid = nix::unistd::Pid::from_raw(*pid);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     }
-    if !needs::is_root() && needs::cgroups().0.is_empty() {
-        assert!(!left.is_empty(), "this machine was to show a process that stays");
-    }
+    (bundle, left)
+}
+
+/// A duration that no other process sleeps for.
+fn long(more: u32) -> String {
+    format!("{more}000{}", std::process::id())
+}
+
+/// Where there is no cgroup either, by which learnc would end it.
+fn a_process_that_stays_is_told() {
+    let (bundle, left) = leaves_a_process(&long(1));
+    assert_eq!(left.len(), 1, "this machine was to show a process that stays");
+    assert!(!as_before(&bundle, "processes"));
+    assert!(as_before(&bundle, "mounts") && as_before(&bundle, "cgroups"));
+}
+
+/// By its cgroup, which root always makes where it can.
+fn a_process_that_would_stay_is_ended() {
+    let (bundle, left) = leaves_a_process(&long(2));
+    assert_eq!(left, [0; 0]);
+    assert!(as_before(&bundle, "processes"));
 }
 
 fn a_failed_run_is_told_of_too() {
@@ -77,11 +94,13 @@ fn a_failed_run_is_told_of_too() {
 fn main() {
     let strangers: Vec<Need> = RUNS.iter().copied().chain([Need::Strangers]).collect();
     let root = &[Need::Root, Need::Containers, Need::Busybox];
+    let limited = &[Need::Root, Need::Limits, Need::Containers, Need::Busybox];
     suite(vec![
         test("all of this without root", &strangers, || support::stranger::pass(3)),
         test("a mount that stays is told", root, a_mount_that_stays_is_told),
         test("a file that stays is told", RUNS, a_file_that_stays_is_told),
-        test("a process that stays is told", RUNS, a_process_that_stays_is_told),
+        test("a process that stays is told", NOTHING_ENDS_IT, a_process_that_stays_is_told),
+        test("what stays in a cgroup is ended", limited, a_process_that_would_stay_is_ended),
         test("a failed run is told of too", RUNS, a_failed_run_is_told_of_too),
     ]);
 }

@@ -20,8 +20,6 @@ use support::strace::Seen;
 use support::witness::{Traced, traced};
 use support::*;
 
-const STAGES: [&str; 6] = ["rootfs", "chroot", "unshare", "pivot_root", "cgroups", "oci"];
-
 fn telling() -> Vec<Rule> {
     rules_of(include_str!("telling.txt"))
 }
@@ -116,11 +114,9 @@ fn of_stages_telling_and_looking_is_all_that_is_added() {
     let looking = rules_of(include_str!("looking.txt"));
     let rules = [telling(), looking.clone()].concat();
     let mut used = BTreeSet::new();
-    for name in STAGES.into_iter().filter(|name| *name != "cgroups" || Need::Limits.is_met()) {
-        let rest: &[&str] = match name {
-            "rootfs" => &[name, "--id", &bundle.id],
-            _ => &[name, "--id", &bundle.id, "--", "true"],
-        };
+    for stage in stages() {
+        let all = [&stage.name, "--id", &bundle.id, "--", "true"];
+        let rest = if stage.has_program() { &all[..] } else { &all[..3] };
         used.extend(told_for_nothing(&bundle, &Life("stage", rest), &["--explain"], &rules));
     }
     let first = telling().len();

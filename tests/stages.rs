@@ -11,20 +11,13 @@ mod support;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
+use learnc::lesson::stage::{self, Stage};
 use support::bundle::ran;
 use support::*;
 
-/// All of them, in order.
-const STAGES: [&str; 6] = ["rootfs", "chroot", "unshare", "pivot_root", "cgroups", "oci"];
-
-/// Those that can be run here: limits take a cgroup of one's own.
-fn stages() -> impl Iterator<Item = &'static str> {
-    STAGES.into_iter().filter(|name| *name != "cgroups" || Need::Limits.is_met())
-}
-
 /// Those that run a program of their own root.
 fn with_a_program() -> impl Iterator<Item = &'static str> {
-    stages().filter(|name| *name != "rootfs")
+    stages().filter(|stage| stage.has_program()).map(|stage| &*stage.name)
 }
 
 /// `learnc stage NAME SWITCHES -- sh -c SCRIPT`
@@ -40,9 +33,8 @@ fn inside(name: &str, script: &str) -> String {
 
 fn they_are_listed_with_a_sentence_each() {
     let list = ran(&mut learnc(["stage"])).ok().stdout;
-    for (i, name) in STAGES.iter().enumerate() {
-        let line = list.lines().nth(i).unwrap();
-        let start = format!("{:>2}  {name} ", i + 1);
+    for (stage, line) in stage::all().iter().zip(list.lines()) {
+        let start = format!("{:>2}  {} ", stage.number, stage.name);
         assert!(line.starts_with(&start) && line.ends_with('.'), "{line}");
     }
 }
@@ -108,15 +100,20 @@ fn oci_is_what_spec_writes() {
 fn all_runs_one_after_the_other() {
     let bundle = bundle();
     let ran = ran(bundle.learnc(["stage", "all", "--"]).args(["sh", "-c", "echo here"])).ok();
-    assert_eq!(ran.stdout, "here\n".repeat(STAGES.len()));
-    for (i, name) in STAGES.iter().enumerate() {
-        let title = format!("{}/{}  {name}\n", i + 1, STAGES.len());
+    assert_eq!(ran.stdout, "here\n".repeat(stage::all().len()));
+    for stage in stage::all() {
+        let title = title(stage);
         assert!(ran.stderr.contains(&title), "no {title:?} in {}", ran.stderr);
     }
 }
 
+/// The line above a stage's narration.
+fn title(stage: &Stage) -> String {
+    format!("{}/{}  {}\n", stage.number, stage::all().len(), stage.name)
+}
+
 fn a_plan_makes_nothing() {
-    for name in stages() {
+    for name in stages().map(|stage| &*stage.name) {
         let bundle = bundle();
         let ran = ran(bundle.learnc(["stage", name, "--plan"]).args(["--", "true"])).ok();
         assert!(ran.stdout.contains("mkdirat("), "{}", ran.stdout);
@@ -165,15 +162,15 @@ fn a_stage_that_is_not_there_is_named_with_those_that_are() {
 }
 
 fn other_names_are_understood() {
-    for (name, title) in [("fetch", "1/6  rootfs"), ("pivot-root", "4/6  pivot_root")] {
+    for (other, name) in [("fetch", "rootfs"), ("pivot-root", "pivot_root")] {
         let bundle = bundle();
-        let told = ran(bundle.learnc(["stage", name]).args(["--", "true"])).ok().stderr;
-        assert!(told.starts_with(title), "{told}");
+        let told = ran(bundle.learnc(["stage", other]).args(["--", "true"])).ok().stderr;
+        assert!(told.starts_with(&title(stage::find(name).unwrap())), "{told}");
     }
 }
 
 fn a_closed_stdin_is_an_end_and_no_hang() {
-    for name in stages() {
+    for name in stages().map(|stage| &*stage.name) {
         let bundle = bundle();
         let mut command = bundle.learnc(["stage", name, "--quiet"]);
         assert_eq!(ran(command.stdin(Stdio::null())).status, 0, "{name}");
@@ -196,7 +193,7 @@ fn typed(name: &str, switches: &str, keys: &str) -> (Option<i32>, String) {
 }
 
 fn a_shell_is_told_what_to_try() {
-    for stage in learnc::lesson::stage::all().iter().filter(|s| stages().any(|n| *n == s.name)) {
+    for stage in stages() {
         let (status, shown) = typed(&stage.name, "", "exit\r");
         assert_eq!(status, Some(0), "{shown}");
         let invitation = shown.find("`exit` ends the stage. Try:").expect(&shown);

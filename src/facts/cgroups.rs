@@ -76,16 +76,6 @@ impl Cgroups {
     }
 }
 
-impl Hierarchy {
-    /// The data that mount(2) takes for this tree: its controllers, or its name.
-    pub fn mount_data(&self) -> String {
-        match self.controllers.is_empty() {
-            true => format!("none,name={}", self.name),
-            false => self.controllers.join(","),
-        }
-    }
-}
-
 impl Unified {
     /// Where this process is, below the mount.
     pub fn own(&self) -> &Path {

@@ -209,11 +209,14 @@ mod tests {
     #[test]
     fn every_folder_of_a_stage_is_read() {
         let folders = LESSONS.dirs().filter(|dir| name_of(dir).starts_with(char::is_numeric));
+        let mut names = Vec::new();
         for (i, dir) in folders.enumerate() {
             read(i + 1, dir).unwrap_or_else(|e| panic!("{}: {e}", name_of(dir)));
+            names.push(name_of(dir).split_once('-').unwrap().1);
         }
-        let names: Vec<&str> = all().iter().map(|stage| &*stage.name).collect();
-        assert_eq!(names, ["rootfs", "chroot", "unshare", "pivot_root", "cgroups", "oci"]);
+        names.sort_by_key(|name| all().iter().position(|stage| stage.name == *name));
+        assert_eq!(names, all().iter().map(|stage| &*stage.name).collect::<Vec<_>>());
+        assert!(names.len() >= 6, "{names:?}");
     }
 
     #[test]

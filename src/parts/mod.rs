@@ -2,8 +2,8 @@
 //!
 //! Each file has all of its mechanism: the story, the pure half (`steps`, from the config to
 //! [`Step`](step::Step)s of its own acts), the acting half (`perform`, which takes a `&Kernel`), the commands
-//! that do the same by hand, and tests. They are declared here in the order in which a run meets
-//! them.
+//! that do the same by hand, and tests. In which order a run meets them is the business of
+//! [`crate::plan::create`].
 
 pub mod step;
 

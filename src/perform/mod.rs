@@ -12,7 +12,8 @@
 //! * [`compare`]: what a run looks at besides, when host and container are to be compared.
 //! * [`visit`]: a program of the host's in a root filesystem that has none of its own.
 //! * [`whole`]: all of it in one process, for `run` and for stages.
-//! * [`journal`]: what outlives the process, and how it is undone.
+//!
+//! What outlives the process is written down in [`crate::lifecycle::journal`], by which it is undone.
 
 pub mod attend;
 pub mod child;

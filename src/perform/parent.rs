@@ -262,13 +262,6 @@ impl Created<'_> {
         Started { pid, dir, journal, terminal }
     }
 
-    /// Takes back what was created.
-    pub fn abandon(mut self) {
-        self.talk = None;
-        let k = self.watch.kernel();
-        take_back(&k, &self.dir, self.pid, &self.journal, true, self.watch);
-    }
-
     /// What the container says of itself. None where it can say nothing any more.
     pub fn own(&self) -> Option<Own> {
         let talk = self.talk.as_ref().filter(|_| self.plan.silent >= self.plan.start)?;

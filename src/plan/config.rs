@@ -29,7 +29,7 @@ use crate::sys::below;
 /// Steps of one part.
 pub(super) type Steps<A> = Vec<parts::step::Step<A>>;
 
-/// The config with what follows from it: what the order above asks for.
+/// The config with what follows from it.
 pub(super) struct Config<'a> {
     pub(super) bundle: &'a Bundle,
     pub(super) spec: &'a Spec,

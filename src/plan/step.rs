@@ -1,7 +1,7 @@
 //! The plan's steps: all parts' acts in one list.
 //!
-//! To add a mechanism: a file in `parts/` with its act, a variant here, a line in `plan/create.rs`,
-//! a line in `perform`, a paragraph in `lessons/`.
+//! To add a mechanism: ARCHITECTURE.md lists what it takes, the variant and the line of `by_hand` here
+//! among it.
 
 use crate::event::StepInfo;
 use crate::parts::{

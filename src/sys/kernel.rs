@@ -248,21 +248,9 @@ impl<'a> Kernel<'a> {
         }
     }
 
-    /// Gives a descriptor that came some other way (inherited, received) its name.
-    pub fn name_descriptor(&self, fd: &Fd, name: impl FnOnce() -> String) {
-        if !matches!(self.manner, Manner::Silent) {
-            self.names.borrow_mut().insert(fd.raw(), name());
-        }
-    }
-
     /// Takes over the names that another value of this process has learned.
     pub fn take_names_of(&self, other: &Kernel) {
         self.names.replace(other.names.borrow().clone());
-    }
-
-    /// What a descriptor was opened as.
-    pub fn descriptor_name(&self, fd: RawFd) -> Option<String> {
-        self.names.borrow().get(&fd).cloned()
     }
 
     fn named(&self, mut args: Args) -> Args {

@@ -14,7 +14,7 @@ use nix::sys::socket::{
     AddressFamily, Backlog, ControlMessage, ControlMessageOwned, MsgFlags, SockFlag, SockType,
     UnixAddr, accept4, bind, connect, listen, recvmsg, sendmsg, socket, socketpair,
 };
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus};
+use nix::sys::wait::WaitStatus;
 
 use super::kernel::Fd;
 use crate::error::{Error, Result};
@@ -109,13 +109,6 @@ pub fn adopt(number: RawFd) -> Result<OwnedFd> {
     }
     // SAFETY: it is open, and by the option's meaning nobody else here uses it.
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(number) })
-}
-
-/// How a child ended, without reaping it: it stays a zombie whose /proc entry can be read.
-pub fn wait_without_reaping(pid: i32) -> Result<()> {
-    let pid = nix::unistd::Pid::from_raw(pid);
-    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
-    retry(|| nix::sys::wait::waitid(Id::Pid(pid), flags)).map(drop).map_err(io)
 }
 
 /// Reaps a child: its exit status, or 128+N if signal N ended it.

@@ -110,6 +110,9 @@ pub const CAPABILITY: Names = names! {
     38 CAP_PERFMON, 39 CAP_BPF, 40 CAP_CHECKPOINT_RESTORE,
 };
 
+/// linux/capability.h: the form of what capset(2) is given.
+pub const CAPABILITY_VERSION: Names = names! { 0x20080522 _LINUX_CAPABILITY_VERSION_3 };
+
 /// The name of a constant.
 pub fn name(names: Names, value: u64) -> Option<&'static str> {
     names.iter().find(|(v, _)| *v == value).map(|(_, name)| *name)

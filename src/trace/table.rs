@@ -3,8 +3,7 @@
 //! This is the vocabulary of the narration, written a second time, from the manual and the kernel's
 //! headers and not from `sys`: where the two disagree, one of them is wrong, and `--verify` shows it.
 
-use super::decode::Kind::*;
-use super::decode::{self, Kind, Source};
+use super::decode::{self, Kind, Kind::*, Source};
 use super::names;
 use crate::args::{Arg, Args};
 
@@ -119,18 +118,23 @@ const PRCTL: &[(u64, &str, Takes)] = &[
 const OP: (&str, Kind) = ("op", Read(prctl_name));
 const RAISE: Takes =
     &[OP, ("arg2", Name(names::AMBIENT)), ("cap", Read(capability)), ("arg4", Int), ("arg5", Int)];
-/// The one operation whose third argument is no capability, but must be 0.
+/// The one of these, 4, whose third argument is no capability, but must be 0.
 const CLEAR: Takes =
     &[OP, ("arg2", Name(names::AMBIENT)), ("arg3", Int), ("arg4", Int), ("arg5", Int)];
-const AMBIENT_CLEAR_ALL: u64 = 4;
 
 /// What a call takes; None for one that is not of the vocabulary.
 pub fn takes(call: &str, args: &[u64; 6]) -> Option<Takes> {
     match call {
-        "prctl" if args[..2] == [47, AMBIENT_CLEAR_ALL] => Some(CLEAR),
+        "prctl" if args[..2] == [47, 4] => Some(CLEAR),
         "prctl" => PRCTL.iter().find(|(op, ..)| *op == args[0]).map(|(.., takes)| *takes),
-        _ => CALLS.iter().find(|(name, _)| *name == call).map(|(_, takes)| *takes),
+        _ => all().find(|(name, _)| *name == call).map(|(_, takes)| takes),
     }
+}
+
+/// Every entry; prctl(2) has several.
+pub fn all() -> impl Iterator<Item = (&'static str, Takes)> {
+    let prctl = PRCTL.iter().map(|(.., takes)| *takes).chain([CLEAR]);
+    CALLS.iter().copied().chain(prctl.map(|takes| ("prctl", takes)))
 }
 
 /// The arguments of any call: those without an entry as six numbers.
@@ -228,19 +232,17 @@ fn times(source: &dyn Source, args: &[u64; 6], i: usize) -> Option<Arg> {
 }
 
 fn groups(source: &dyn Source, args: &[u64; 6], i: usize) -> Option<Arg> {
-    let count = args[i - 1].min(65536);
     let each = |n| decode::number(source, args[i].wrapping_add(4 * n), 4);
-    let list: Option<Vec<Arg>> = (0..count).map(|n| Some(Arg::Int(each(n)? as i64))).collect();
-    Some(list.map_or_else(|| decode::unreadable(args[i]), Arg::List))
+    let all = (0..args[i - 1].min(65536)).map(|n| Some(Arg::Int(each(n)? as i64)));
+    Some(all.collect::<Option<_>>().map_or_else(|| decode::unreadable(args[i]), Arg::List))
 }
 
 fn capset_header(source: &dyn Source, args: &[u64; 6], i: usize) -> Option<Arg> {
     let Some([version, pid]) = numbers(source, args[i], 4) else {
         return Some(decode::unreadable(args[i]));
     };
-    let versions = &[(0x2008_0522, "_LINUX_CAPABILITY_VERSION_3")];
     let fields = Args::new()
-        .with("version", decode::constant(versions, version))
+        .with("version", decode::constant(names::CAPABILITY_VERSION, version))
         .with("pid", Arg::Int(pid as i32 as i64));
     Some(Arg::Struct(fields))
 }
@@ -328,6 +330,17 @@ mod tests {
         assert_eq!(text("mount", memory, args), said);
         let lost = r#"<unreadable 0x9>, "/proc/self/fd/5", "proc", 0, NULL"#;
         assert_eq!(text("mount", memory, [9, 4101, 4096, 0, 0, 0]), lost);
+    }
+
+    /// Else `--verify` would say of a call that was made as it was told: narrated, not seen.
+    #[test]
+    fn every_call_that_is_told_has_its_entry() {
+        for (name, _) in crate::lesson::words::calls() {
+            assert!(
+                all().any(|(known, _)| known == name),
+                "src/trace/table.rs has no entry for {name}"
+            );
+        }
     }
 
     #[test]

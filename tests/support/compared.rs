@@ -118,8 +118,28 @@ fn kept_cgroups(bundle: &Bundle) -> Vec<PathBuf> {
     found.lines().map(PathBuf::from).collect()
 }
 
-/// Runs it, keeps its cgroup, and holds what was counted against the files: how it ended, and rows.
-pub fn counted(bundle: &Bundle) -> (i32, Vec<(String, u64)>) {
+/// What a run's cgroup counted.
+pub struct Counted {
+    /// How the run ended.
+    pub status: i32,
+    pub rows: Vec<(String, u64)>,
+    /// The files that the cgroup had.
+    files: Vec<String>,
+}
+
+impl Counted {
+    /// What was told of the first of these counters, `FILE` or `FILE WORD`, whose file this kernel has.
+    pub fn of(&self, names: &[&str]) -> Option<u64> {
+        let is_there =
+            |name: &&&str| self.files.iter().any(|f| Some(&**f) == name.split(' ').next());
+        let name = names.iter().find(is_there)?;
+        let row = self.rows.iter().find(|(property, _)| property == name);
+        Some(row.unwrap_or_else(|| panic!("{name} was not told: {:?}", self.rows)).1)
+    }
+}
+
+/// Runs it, keeps its cgroup, and holds what was counted against the files.
+pub fn counted(bundle: &Bundle) -> Counted {
     let ran = ran(&mut compared(bundle, &["--keep"]));
     let dirs = kept_cgroups(bundle);
     assert!(!dirs.is_empty(), "{}", ran.stderr);
@@ -134,14 +154,12 @@ pub fn counted(bundle: &Bundle) -> (i32, Vec<(String, u64)>) {
         (property.to_owned(), value.parse().unwrap())
     };
     let rows = rows(bundle);
-    let counted = rows.iter().filter(|row| row["verdict"] == "counted").map(is).collect();
+    let counted: Vec<_> = rows.iter().filter(|row| row["verdict"] == "counted").map(is).collect();
     assert!(events(bundle, "host_as_before").is_empty(), "what is kept is not as before");
+    let files = dirs.iter().flat_map(|dir| std::fs::read_dir(dir).unwrap());
+    let files = files.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     bundle.verb("delete", &["--force"]);
-    (ran.status, counted)
-}
-
-pub fn count(rows: &[(String, u64)], name: &str) -> Option<u64> {
-    rows.iter().find(|(property, _)| property == name).map(|(_, value)| *value)
+    Counted { status: ran.status, rows: counted, files }
 }
 
 /// No mount namespace, and without root only the user namespace that this takes.

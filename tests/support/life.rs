@@ -8,17 +8,18 @@
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use learnc::lesson::stage::Stage;
+
 use super::bundle::{Bundle, bundle, read};
-use super::wait_until;
+use super::{stages, wait_until};
 
 /// From beginning to end, in one command or in four.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Life {
     Run,
     /// create, start, kill and delete.
     Verbs,
-    /// A stage of the course, by its name.
-    Stage(&'static str),
+    Stage(&'static Stage),
 }
 
 impl Life {
@@ -30,16 +31,16 @@ impl Life {
         }
     }
 
-    /// The stage that this one grows from, if it is the same for whoever runs it here.
+    /// The stage that this one grows from, if that can be run here.
     pub fn stage_before(self) -> Option<Life> {
-        let Life::Stage(name) = self else { return None };
-        let before = [("chroot", "rootfs"), ("unshare", "chroot"), ("pivot_root", "unshare")];
-        before.iter().find(|(stage, _)| *stage == name).map(|(_, before)| Life::Stage(before))
+        let Life::Stage(stage) = self else { return None };
+        let base = stage.base()?;
+        stages().find(|stage| *stage == base).map(Life::Stage)
     }
 
     /// Whether it runs a program of its own root.
     pub fn has_container(self) -> bool {
-        self != Life::Stage("rootfs")
+        if let Life::Stage(stage) = self { stage.has_program() } else { true }
     }
 
     /// Run once, so that what a first run makes and keeps is there: mount points in the bundle.
@@ -61,7 +62,7 @@ impl Life {
             command.arg("--quiet");
         }
         match self {
-            Life::Stage(name) => command.args([name, "--id", &bundle.id]),
+            Life::Stage(stage) => command.args([&*stage.name, "--id", &bundle.id]),
             _ => command.arg(&bundle.id),
         };
         if verb == "kill" {

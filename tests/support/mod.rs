@@ -43,7 +43,7 @@ pub mod witness;
 use std::time::{Duration, Instant};
 
 pub use bundle::{Bundle, Ran, bundle, learnc};
-pub use needs::{LIMITED, Need, RUNS, WITNESSED};
+pub use needs::{LIMITED, Need, RUNS, WITNESSED, stages};
 
 /// One sentence, what it needs, and the check.
 pub fn test(

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use learnc::cgroup::place::{Place, place};
+use learnc::lesson::stage::{self, Stage};
 
 /// Something that not every machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +32,8 @@ pub enum Need {
     CgroupV2,
     /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
     Limits,
+    /// Neither root nor a cgroup tree in which this user may make any: nothing ends what is left behind.
+    NoCgroup,
     /// What `--verify` reads: PTRACE_GET_SYSCALL_INFO, which user-mode-linux has not.
     SyscallInfo,
     /// A user namespace that does not need newuidmap, which has no privilege under a tracer.
@@ -60,6 +63,11 @@ pub const WITNESSED: &[Need] = &[Need::Containers, Need::Busybox, Need::Strace, 
 pub const LIMITED: &[Need] =
     &[Need::Containers, Need::Busybox, Need::Strace, Need::Ptrace, Need::Limits];
 
+/// The stages that can be run here, in order: one that limits something takes a cgroup of one's own.
+pub fn stages() -> impl Iterator<Item = &'static Stage> {
+    stage::all().iter().filter(|stage| !stage.limits() || Need::Limits.is_met())
+}
+
 impl Need {
     pub fn is_met(self) -> bool {
         match self {
@@ -82,6 +90,7 @@ impl Need {
             Need::Podman => in_path("podman"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
+            Need::NoCgroup => !is_root() && cgroups().0.is_empty(),
             Need::SyscallInfo => syscall_info(),
             Need::OwnIdMap => !id_ranges(),
             Need::IdRanges => id_ranges(),
@@ -114,6 +123,7 @@ impl Need {
             Need::Podman => "no podman",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
+            Need::NoCgroup => "for users who can make no cgroup",
             Need::SyscallInfo => "this kernel has no PTRACE_GET_SYSCALL_INFO",
             Need::OwnIdMap => "a tracer takes newuidmap's privilege away",
             Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use learnc::trace::table::{self, Takes};
 use serde_json::Value as Json;
 
 use super::rules::Rule;
@@ -75,48 +76,13 @@ fn bulk(event: &Json) -> Said {
     Said { pid, name, args: vec![], answer: Answer::None, announced: false, bulk }
 }
 
-/// Arguments in the manual's order.
+/// Arguments in the manual's order. strace has it from its own tables: a wrong one is a difference.
 fn signature<'a>(call: &str, given: BTreeSet<&'a str>) -> Vec<&'a str> {
-    let order: &[&str] = match call {
-        "openat" => &["dirfd", "pathname", "flags", "mode"],
-        "openat2" => &["dirfd", "pathname", "how", "size"],
-        "write" => &["fd", "buf", "count"],
-        "sendfile" => &["out_fd", "in_fd", "offset", "count"],
-        "mkdirat" | "mknodat" | "fchmodat" => &["dirfd", "pathname", "mode", "dev", "flags"],
-        "symlinkat" => &["target", "newdirfd", "linkpath"],
-        "fchownat" => &["dirfd", "pathname", "owner", "group", "flags"],
-        "unlinkat" => &["dirfd", "pathname", "flags"],
-        "renameat" => &["olddirfd", "oldpath", "newdirfd", "newpath"],
-        "mount" => &["source", "target", "filesystemtype", "mountflags", "data"],
-        "umount2" => &["target", "flags"],
-        "pivot_root" => &["new_root", "put_old"],
-        "setns" => &["fd", "nstype"],
-        "setresuid" => &["ruid", "euid", "suid"],
-        "setresgid" => &["rgid", "egid", "sgid"],
-        "setgroups" => &["size", "list"],
-        "capset" => &["hdrp", "datap"],
-        "sethostname" | "setdomainname" => &["name", "len"],
-        "prlimit64" => &["pid", "resource", "new_limit", "old_limit"],
-        "clone3" => &["cl_args", "size"],
-        "close_range" => &["first", "last", "flags"],
-        "execve" => &["pathname", "argv", "envp"],
-        "kill" => &["pid", "sig"],
-        "dup3" => &["oldfd", "newfd", "flags"],
-        "ioctl" => &["fd", "op", "arg"],
-        "bpf" => &["cmd", "attr", "size"],
-        "prctl" => &["op", "cap", "arg2", "arg3", "arg4", "arg5"],
-        _ => &[],
-    };
-    let mut fields: Vec<&str> = order.iter().copied().filter(|f| given.contains(f)).collect();
-    let known: BTreeSet<&str> = order.iter().copied().collect();
-    let rest: Vec<&str> = given.iter().copied().filter(|f| !known.contains(f)).collect();
-    assert!(
-        rest.len() <= 1 || order.is_empty() && rest.is_empty(),
-        "{call}: in which order? {rest:?}"
-    );
-    // One that the table does not know stands in its only possible place: first of all or last.
-    fields.extend(rest);
-    fields.into_iter().map(|f| *given.get(f).unwrap()).collect()
+    let knows = |field: &&str, takes: Takes| takes.iter().any(|(name, _)| name == field);
+    let mut entries = table::all().filter(|(name, _)| *name == call);
+    let entry = entries.find(|(_, takes)| given.iter().all(|field| knows(field, takes)));
+    let (_, takes) = entry.unwrap_or_else(|| panic!("{call}: in which order? {given:?}"));
+    takes.iter().filter_map(|(name, _)| given.get(name).copied()).collect()
 }
 
 /// Compares process by process, both ways. The answer is every difference found.

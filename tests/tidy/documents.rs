@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::CommandFactory;
 
-use super::{files, has_word, none, read, root};
+use super::{files, has_word, none, read, root, rust};
 
 /// README.md, ARCHITECTURE.md, CONTRIBUTING.md and the book.
 fn documents() -> Vec<PathBuf> {
@@ -64,6 +64,25 @@ fn the_summary_lists_every_chapter() {
     let lost = chapters.map(|p| p.strip_prefix("book/src").unwrap().display().to_string());
     let lost = lost.filter(|name| !summary.contains(&format!("({name})")));
     none(lost.collect(), "mdBook builds only what SUMMARY.md names");
+}
+
+/// A test may choose a stage or two by name; whoever means all of them asks for them.
+#[test]
+fn the_stages_are_listed_by_their_folders_alone() {
+    let names: Vec<&str> = learnc::lesson::stage::all().iter().map(|stage| &*stage.name).collect();
+    // Some have the name of a call, of which there are other lists.
+    let is_call = |name: &&str| learnc::lesson::words::call(name).is_some();
+    let mut breaches = vec![];
+    for path in [rust("src"), rust("tests"), rust("benches")].concat() {
+        for (i, line) in read(&path).lines().enumerate() {
+            let named = names.iter().filter(|name| line.contains(&format!("{name:?}")));
+            let named: Vec<&str> = named.copied().collect();
+            if named.len() > 2 && !named.iter().all(is_call) {
+                breaches.push(format!("{}:{}: {}", path.display(), i + 1, line.trim()));
+            }
+        }
+    }
+    none(breaches, "a stage is a folder in lessons/, and nothing in Rust");
 }
 
 #[test]

@@ -156,7 +156,7 @@ fn rooms_depend_on_rooms_below_them() {
             continue;
         }
         let Some(mine) = rank(&own) else {
-            breaches.push(format!("{own} has no place in ROOMS of tests/tidy.rs"));
+            breaches.push(format!("{own} has no place in ROOMS of tests/tidy/rooms.rs"));
             continue;
         };
         for used in used_rooms(&code(&path)) {

@@ -189,11 +189,12 @@ impl Observer for Terminal {
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
             Event::Bulk { index, below, calls, .. } => {
-                let calls: Vec<_> = calls.iter().map(|(name, n)| format!("{name} ×{n}")).collect();
                 // What a run that made nothing else outside takes back first.
                 if story.now.is_none() {
                     self.begin(story, None, "undo");
                 }
+                story.now.iter_mut().for_each(|now| now.bulk += calls.values().sum::<u64>());
+                let calls: Vec<_> = calls.iter().map(|(name, n)| format!("{name} ×{n}")).collect();
                 self.note(story, Some(*index), &format!("{}, below {below}", calls.join(", ")));
             }
             Event::Warning { text } => {

@@ -18,6 +18,8 @@ pub struct Paragraph {
     pub key: String,
     pub items: Vec<Item>,
     pub undone: Vec<String>,
+    /// Calls that were told by their number.
+    pub bulk: u64,
     pub failed: bool,
 }
 
@@ -142,10 +144,15 @@ impl Paragraph {
     }
 
     fn line(&self, look: &Look, info: Option<&StepInfo>, of: usize) -> String {
-        let calls = self.calls().count();
+        let calls = self.calls().count() + self.bulk as usize;
         let nanos: u64 = self.calls().map(|call| call.nanos).sum();
-        let announced = calls > 0 && self.calls().all(|call| call.announced);
-        let time = if announced { "then".into() } else { look.time(nanos) };
+        let announced = calls > 0 && self.bulk == 0 && self.calls().all(|call| call.announced);
+        let time = match (announced, nanos) {
+            (true, _) => "then".into(),
+            // Of calls that are only counted no time is known.
+            (false, 0) => String::new(),
+            (false, nanos) => look.time(nanos),
+        };
         let noun = if calls == 1 { "call " } else { "calls" };
         let counted = format!("{calls:>4} {noun} {time:>7}");
         let (sign, role) = match self.failed {
