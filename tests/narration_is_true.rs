@@ -14,9 +14,8 @@ use std::process::Command;
 
 use support::bundle::{Ran, ran};
 use support::rules::{SOMETIMES, is_never_excused, rules};
-use support::said::{Said, compare, read};
-use support::strace::{Answer, Seen, first, read_all, under_strace};
-use support::value::Value;
+use support::said::{Said, compare, lies, read};
+use support::strace::{Seen, first, read_all, under_strace};
 use support::*;
 
 /// The build that lies is made with cargo.
@@ -164,19 +163,35 @@ fn create_start_kill_and_delete() {
     let bundle = bundle().args(["sleep", "1000"]);
     let created = witness(&bundle, "create", &["create", &bundle.id]);
     created.is_true(100);
-    witness(&bundle, "start", &["start", &bundle.id]).is_started(&created);
+    let started = witness(&bundle, "start", &["start", &bundle.id]);
+    assert_eq!(started.ran.status, 0, "{}", started.ran.stderr);
     witness(&bundle, "kill", &["kill", &bundle.id, "KILL"]).is_true(1);
     wait_until("it has stopped", || bundle.status() == "stopped");
+    started.is_started(&created, &bundle);
     witness(&bundle, "delete", &["delete", &bundle.id]).is_true(3);
 }
 
 impl Witnessed {
-    /// The calls of `start` are made by the container, which the strace of `create` follows.
-    fn is_started(&self, created: &Witnessed) {
-        assert_eq!(self.ran.status, 0, "{}", self.ran.stderr);
-        let said: Vec<&str> = self.said.iter().map(|s| &*s.name).collect();
-        assert_eq!(said, ["close_range", "execve"]);
-        assert!(self.said.iter().all(|s| created.said.iter().any(|c| c.pid == s.pid)));
+    /// The calls of `start` are made by the container, which the strace of `create` follows to its end.
+    fn is_started(&self, created: &Witnessed, bundle: &Bundle) {
+        let names: Vec<&str> = self.said.iter().map(|said| &*said.name).collect();
+        assert_eq!(names, ["close_range", "execve"]);
+        let container = self.said[0].pid;
+        let prefix = bundle.dir.join("witness-create/trace");
+        let trace = prefix.with_extension(container.to_string());
+        wait_until("strace has seen its end", || support::bundle::read(&trace).contains("\n+++ "));
+        let seen = read_all(&prefix);
+        let differ = |said: &[Said]| compare(said, &seen, created.runtime, &rules());
+        let said = [&created.said[..], &self.said].concat();
+        assert!(differ(&said).is_empty(), "{}", differ(&said).join("\n"));
+        for n in created.said.len()..said.len() {
+            for (what, lie) in lies(&said, n) {
+                assert!(!differ(&lie).is_empty(), "{what} call {n} was not found: {:?}", said[n]);
+            }
+        }
+        // The process that says `start` says it and makes no call of its own.
+        let wrong = compare(&[], &self.seen, self.runtime, &rules());
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 }
 
@@ -215,40 +230,6 @@ fn a_lie_is_found() {
         }
     }
     assert!(tried >= 4 * count, "{tried} lies about {count} calls");
-}
-
-/// The events with call `n` dropped, told twice, told of another process, given another answer,
-/// another argument, or swapped with the next of its process.
-fn lies(truth: &[Said], n: usize) -> Vec<(&'static str, Vec<Said>)> {
-    let changed = |change: &dyn Fn(&mut Said)| {
-        let mut said = truth.to_vec();
-        change(&mut said[n]);
-        said
-    };
-    let mut dropped = truth.to_vec();
-    dropped.remove(n);
-    let mut doubled = truth.to_vec();
-    doubled.insert(n, truth[n].clone());
-    let mut lies = vec![
-        ("dropping", dropped),
-        ("doubling", doubled),
-        ("another pid for", changed(&|said| said.pid += 1)),
-        ("another name for", changed(&|said| said.name = "mount_setattr".into())),
-    ];
-    if !truth[n].announced {
-        lies.push(("another answer for", changed(&|said| said.answer = Answer::Number(77))));
-    }
-    for arg in 0..truth[n].args.len() {
-        let other = Value::Text(b"something else".to_vec());
-        lies.push(("another argument for", changed(&|said| said.args[arg] = other.clone())));
-    }
-    let next = (n + 1..truth.len()).find(|&i| truth[i].pid == truth[n].pid);
-    if let Some(next) = next.filter(|&next| truth[next] != truth[n]) {
-        let mut swapped = truth.to_vec();
-        swapped.swap(n, next);
-        lies.push(("swapping", swapped));
-    }
-    lies
 }
 
 /// A wrong number, or calls below another folder, are found as any other lie.

@@ -228,7 +228,7 @@ fn shorten(error: &mut Error) -> bool {
             let last = args.0.iter_mut().rev().find(|(_, arg)| *arg != LEFT_OUT);
             last.map(|(_, arg)| *arg = LEFT_OUT).is_some()
         }
-        Kind::Yours(what) if what.len() > LONGEST_SENTENCE => {
+        Kind::Yours(what) if what.len() > LONGEST_SENTENCE + 3 => {
             let is_end = |&at: &usize| what.is_char_boundary(at);
             what.truncate((0..=LONGEST_SENTENCE).rev().find(is_end).unwrap_or(0));
             what.push_str("...");
@@ -265,5 +265,24 @@ mod tests {
         let error = Box::new(Error::yours("no"));
         assert_eq!(other.heard(), LastWords::Failed { index: 7, error });
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_shortened_from_its_end() {
+        use crate::args::Args;
+        use nix::errno::Errno;
+        let long = || "x".repeat(3 * LAST_WORDS);
+        let args =
+            Args::new().with("pathname", Arg::Str("/a".into())).with("argv", Arg::Str(long()));
+        let mut refused =
+            Error::refused("execve", args.with("envp", Arg::Str(long())), Errno::EACCES);
+        assert!(shorten(&mut refused));
+        assert!(refused.to_string().contains("...) = EACCES"));
+        assert!(shorten(&mut refused));
+        assert!(refused.to_string().starts_with("execve(\"/a\", ..., ...) = EACCES"));
+        let mut yours = Error::yours("é".repeat(LAST_WORDS));
+        assert!(shorten(&mut yours) && yours.to_string().ends_with("é..."));
+        assert!(yours.to_string().len() <= LONGEST_SENTENCE + 4);
+        assert!(!shorten(&mut Error::yours("no")));
     }
 }

@@ -184,3 +184,37 @@ fn processes(seen: &BTreeMap<i32, Vec<Seen>>, runtime: i32) -> BTreeSet<i32> {
     }
     ours
 }
+
+/// The events with call `n` dropped, told twice, told of another process, given another answer,
+/// another argument, or swapped with the next of its process.
+pub fn lies(truth: &[Said], n: usize) -> Vec<(&'static str, Vec<Said>)> {
+    let changed = |change: &dyn Fn(&mut Said)| {
+        let mut said = truth.to_vec();
+        change(&mut said[n]);
+        said
+    };
+    let mut dropped = truth.to_vec();
+    dropped.remove(n);
+    let mut doubled = truth.to_vec();
+    doubled.insert(n, truth[n].clone());
+    let mut lies = vec![
+        ("dropping", dropped),
+        ("doubling", doubled),
+        ("another pid for", changed(&|said| said.pid += 1)),
+        ("another name for", changed(&|said| said.name = "mount_setattr".into())),
+    ];
+    if !truth[n].announced {
+        lies.push(("another answer for", changed(&|said| said.answer = Answer::Number(77))));
+    }
+    for arg in 0..truth[n].args.len() {
+        let other = Value::Text(b"something else".to_vec());
+        lies.push(("another argument for", changed(&|said| said.args[arg] = other.clone())));
+    }
+    let next = (n + 1..truth.len()).find(|&i| truth[i].pid == truth[n].pid);
+    if let Some(next) = next.filter(|&next| truth[next] != truth[n]) {
+        let mut swapped = truth.to_vec();
+        swapped.swap(n, next);
+        lies.push(("swapping", swapped));
+    }
+    lies
+}

@@ -69,8 +69,9 @@ pub fn read_all(prefix: &Path) -> BTreeMap<i32, Vec<Seen>> {
 /// A line, which must be readable if it is a call: what is not read is not witnessed.
 fn call(text: &str) -> Option<Seen> {
     // A signal, an end, and a call in which the process died.
-    let none = ["--- ", "+++ ", "???("].iter().any(|start| text.starts_with(start));
-    if none || text.ends_with("<unfinished ...>") || text.contains("(<... resuming") {
+    let none = ["--- ", "+++ ", "???("].iter().any(|start| text.starts_with(start))
+        || ["<unfinished ...>", "<unfinished ...>) = ?"].iter().any(|end| text.ends_with(end));
+    if none || text.contains("(<... resuming") {
         return None;
     }
     Some(line(text).unwrap_or_else(|| panic!("strace said, and this test cannot read: {text}")))
