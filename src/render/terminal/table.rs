@@ -11,7 +11,9 @@ const WIDEST_NAME: usize = 22;
 pub fn changed(look: &Look, rows: &[Difference]) -> Vec<String> {
     let cells: Vec<[String; 4]> = rows
         .iter()
-        .map(|r| [&r.property, &r.host, &r.container, &r.verdict].map(|text| look.outside(text)))
+        .map(|r| {
+            [&*r.property, &*r.host, &*r.container, r.verdict.text()].map(|text| look.outside(text))
+        })
         .collect();
     let heads = ["What changed", "this host", "the container", ""];
     let widest = |i: usize| {
