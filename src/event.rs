@@ -133,9 +133,53 @@ pub struct Difference {
     pub host: String,
     /// Empty where it could not be read.
     pub container: String,
-    /// Of a namespace `new`, `joined` or `shared`; otherwise `changed` or `same`; `limit` for what a
-    /// cgroup allows, `counted` for what the kernel counted in it. Empty where a side is not known.
-    pub verdict: String,
+    pub verdict: Verdict,
+}
+
+/// What follows from a row's two cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A namespace that was made for it, one that others made, or the host's.
+    New,
+    Joined,
+    Shared,
+    /// Any other property.
+    Changed,
+    Same,
+    /// What a cgroup allows, and what the kernel counted in it.
+    Limit,
+    Counted,
+    /// A side is not known.
+    #[serde(rename = "")]
+    Unknown,
+}
+
+impl Verdict {
+    pub const ALL: [Verdict; 8] = [
+        Verdict::New,
+        Verdict::Joined,
+        Verdict::Shared,
+        Verdict::Changed,
+        Verdict::Same,
+        Verdict::Limit,
+        Verdict::Counted,
+        Verdict::Unknown,
+    ];
+
+    /// As it is serialised, and shown.
+    pub fn text(self) -> &'static str {
+        match self {
+            Verdict::New => "new",
+            Verdict::Joined => "joined",
+            Verdict::Shared => "shared",
+            Verdict::Changed => "changed",
+            Verdict::Same => "same",
+            Verdict::Limit => "limit",
+            Verdict::Counted => "counted",
+            Verdict::Unknown => "",
+        }
+    }
 }
 
 /// A stage of the course: what stands above its narration.
@@ -199,4 +243,16 @@ pub enum Event {
 /// The error's name and its sentence, as `errno(3)` has them.
 pub fn errno_name(errno: Errno) -> String {
     format!("{errno:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Verdict;
+
+    #[test]
+    fn a_verdict_is_serialised_as_it_is_shown() {
+        for verdict in Verdict::ALL {
+            assert_eq!(serde_json::to_value(verdict).unwrap(), verdict.text());
+        }
+    }
 }

@@ -11,6 +11,7 @@ use learnc::bundle::{self, defaults};
 use learnc::error::Error;
 use learnc::event::{
     Arg, Args, Asked, Call, Difference, Event, FORMAT, Lane, Observer, Seen, StageInfo, StepInfo,
+    Verdict,
 };
 use learnc::facts::Facts;
 use nix::errno::Errno;
@@ -166,7 +167,7 @@ fn every_event() -> Vec<Event> {
     };
     let steps = [Asked::Config, Asked::Default, Asked::Needed].map(|asked| step(asked(text())));
     let refused = Error::refused("mount", every_argument(), Errno::EPERM);
-    let row = Difference { property: text(), host: text(), container: text(), verdict: text() };
+    let row = |verdict| Difference { property: text(), host: text(), container: text(), verdict };
     let events = vec![
         Event::Plan { version: FORMAT, id: text(), steps: steps.to_vec(), first: 0 },
         Event::Stage(StageInfo { on_top_of: None, try_this: vec![], ..a_stage() }),
@@ -190,7 +191,7 @@ fn every_event() -> Vec<Event> {
         Event::Undone { text: text() },
         Event::Started { pid: 1 },
         Event::Ended { pid: 1, status: 137 },
-        Event::Changed { rows: vec![row] },
+        Event::Changed { rows: Verdict::ALL.map(row).to_vec() },
         Event::HostAsBefore { checks: vec![(text(), true)] },
     ];
     for event in &events {

@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use super::row;
-use crate::event::Difference;
+use crate::event::{Difference, Verdict};
 use crate::sys::look;
 
 /// A counter: whose it is, its file, and the word before it where the file has several.
@@ -49,7 +49,7 @@ pub fn counters(dirs: &[PathBuf], limits: &[String]) -> Vec<Difference> {
         let value = value(&text, counter.word)?;
         let name = [Some(counter.file), counter.word].into_iter().flatten().collect::<Vec<_>>();
         let shown = value != "0" || limited(counter);
-        shown.then(|| row(&name.join(" "), String::new(), value.to_owned(), "counted"))
+        shown.then(|| row(&name.join(" "), String::new(), value.to_owned(), Verdict::Counted))
     };
     COUNTERS.iter().filter_map(one).collect()
 }

@@ -8,29 +8,26 @@
 use super::portrait::Portrait;
 use super::status::{Seccomp, Sets, Status, in_words};
 use super::{compared, judged, row};
-use crate::event::Difference;
+use crate::event::{Difference, Verdict};
+use crate::sys::namespace::KINDS;
 
-/// The rows.
-pub fn differences(host: &Portrait, container: &Portrait) -> Vec<Difference> {
-    let both = Both { host, container };
+/// The rows. `joined` are the kinds of namespaces, by their links, that others made: not new, though not
+/// the host's. The kernel keeps no record of who made one.
+pub fn differences(host: &Portrait, container: &Portrait, joined: &[&str]) -> Vec<Difference> {
+    let both = Both { host, container, joined };
     let mut rows = vec![
-        both.namespace("mount", "mnt"),
+        both.namespace("mnt"),
         both.root(),
-        both.namespace("pid", "pid"),
+        both.namespace("pid"),
         both.pid(),
-        both.namespace("UTS", "uts"),
+        both.namespace("uts"),
     ];
     rows.extend(both.names());
-    rows.extend([
-        both.namespace("network", "net"),
-        both.namespace("IPC", "ipc"),
-        both.namespace("user", "user"),
-        both.ids(),
-    ]);
+    rows.extend([both.namespace("net"), both.namespace("ipc"), both.namespace("user"), both.ids()]);
     rows.extend(both.id_maps());
-    rows.extend([both.namespace("cgroup", "cgroup"), both.cgroup()]);
+    rows.extend([both.namespace("cgroup"), both.cgroup()]);
     rows.extend(both.limits());
-    rows.push(both.namespace("time", "time"));
+    rows.push(both.namespace("time"));
     rows.extend(both.privileges());
     rows.retain(|row| !(row.host.is_empty() && row.container.is_empty()));
     rows
@@ -39,6 +36,7 @@ pub fn differences(host: &Portrait, container: &Portrait) -> Vec<Difference> {
 struct Both<'a> {
     host: &'a Portrait,
     container: &'a Portrait,
+    joined: &'a [&'a str],
 }
 
 impl Both<'_> {
@@ -47,12 +45,14 @@ impl Both<'_> {
         [self.host, self.container].map(|portrait| cell(portrait).unwrap_or_default())
     }
 
-    fn namespace(&self, name: &str, kind: &str) -> Difference {
+    fn namespace(&self, kind: &str) -> Difference {
+        let name = KINDS.iter().find(|known| known.link == kind).map_or(kind, |kind| kind.name);
         let [host, container] = self.cells(|portrait| portrait.namespaces.get(kind).cloned());
         let verdict = match (host.is_empty() || container.is_empty(), host == container) {
-            (true, _) => "",
-            (_, true) => "shared",
-            (_, false) => "new",
+            (true, _) => Verdict::Unknown,
+            (_, true) => Verdict::Shared,
+            (_, false) if self.joined.contains(&kind) => Verdict::Joined,
+            (_, false) => Verdict::New,
         };
         row(&format!("{name} namespace"), host, container, verdict)
     }
@@ -125,7 +125,7 @@ impl Both<'_> {
     fn limits(&self) -> Vec<Difference> {
         let limit = |(file, value): (&String, &String)| {
             let host = self.host.limits.get(file).cloned().unwrap_or_default();
-            row(file, host, value.clone(), "limit")
+            row(file, host, value.clone(), Verdict::Limit)
         };
         self.container.limits.iter().map(limit).collect()
     }
@@ -144,7 +144,8 @@ impl Both<'_> {
         let says_more = |row: &Difference| {
             let like_effective =
                 (&row.host, &row.container) == (&effective.host, &effective.container);
-            always.contains(&row.property.as_str()) || row.verdict == "changed" && !like_effective
+            always.contains(&row.property.as_str())
+                || row.verdict == Verdict::Changed && !like_effective
         };
         let mut rows: Vec<Difference> = sets.into_iter().filter(says_more).collect();
         let [host, container] = self.cells(|portrait| {
@@ -225,26 +226,33 @@ mod tests {
         }
     }
 
-    fn verdict(rows: &[Difference], property: &str) -> Option<String> {
-        rows.iter().find(|row| row.property == property).map(|row| row.verdict.clone())
+    fn verdict(rows: &[Difference], property: &str) -> Option<Verdict> {
+        rows.iter().find(|row| row.property == property).map(|row| row.verdict)
     }
 
     fn rows() -> Vec<Difference> {
-        differences(&portrait(false), &portrait(true))
+        differences(&portrait(false), &portrait(true), &[])
     }
 
     #[test]
     fn a_namespace_is_new_or_shared() {
-        assert_eq!(verdict(&rows(), "mount namespace").as_deref(), Some("new"));
-        assert_eq!(verdict(&rows(), "network namespace").as_deref(), Some("shared"));
+        assert_eq!(verdict(&rows(), "mount namespace"), Some(Verdict::New));
+        assert_eq!(verdict(&rows(), "network namespace"), Some(Verdict::Shared));
         assert_eq!(verdict(&rows(), "time namespace"), None);
+    }
+
+    #[test]
+    fn one_that_others_made_is_joined_if_it_is_not_the_hosts() {
+        let rows = differences(&portrait(false), &portrait(true), &["mnt", "net"]);
+        assert_eq!(verdict(&rows, "mount namespace"), Some(Verdict::Joined));
+        assert_eq!(verdict(&rows, "network namespace"), Some(Verdict::Shared));
     }
 
     #[test]
     fn what_reads_alike_and_is_another_is_changed() {
         let root = rows().into_iter().find(|row| row.property == "/").unwrap();
-        assert_eq!((root.host, root.verdict), (root.container, "changed".to_owned()));
-        assert_eq!(verdict(&rows(), "pid").as_deref(), Some("changed"));
+        assert_eq!((root.host, root.verdict), (root.container, Verdict::Changed));
+        assert_eq!(verdict(&rows(), "pid"), Some(Verdict::Changed));
     }
 
     #[test]
@@ -256,17 +264,18 @@ mod tests {
     #[test]
     fn against_itself_nothing_is_changed_and_nothing_new() {
         let own = portrait(true);
-        let same =
-            |row: &Difference| matches!(&*row.verdict, "same" | "shared") || row.property == "pid";
-        let rows = differences(&own, &own);
+        let same = |row: &Difference| {
+            matches!(row.verdict, Verdict::Same | Verdict::Shared) || row.property == "pid"
+        };
+        let rows = differences(&own, &own, &[]);
         assert!(rows.iter().all(same), "{rows:#?}");
     }
 
     #[test]
     fn what_was_not_read_is_empty_and_has_no_verdict() {
-        let rows = differences(&portrait(false), &Portrait { pid: 42, ..Portrait::default() });
+        let rows = differences(&portrait(false), &Portrait { pid: 42, ..Portrait::default() }, &[]);
         for row in rows {
-            assert_eq!((&*row.container, &*row.verdict), ("", ""), "{}", row.property);
+            assert_eq!((&*row.container, row.verdict), ("", Verdict::Unknown), "{}", row.property);
         }
     }
 }

@@ -20,7 +20,7 @@ pub mod tree;
 pub use differences::differences;
 pub use portrait::Portrait;
 
-use crate::event::Difference;
+use crate::event::{Difference, Verdict};
 
 /// A row whose verdict follows from whether the cells are equal.
 fn compared(property: &str, host: String, container: String) -> Difference {
@@ -31,13 +31,13 @@ fn compared(property: &str, host: String, container: String) -> Difference {
 /// A row of which it is known whether both sides are the same: a cell may be short for more.
 fn judged(property: &str, host: String, container: String, same: bool) -> Difference {
     let verdict = match (host.is_empty() || container.is_empty(), same) {
-        (true, _) => "",
-        (_, true) => "same",
-        (_, false) => "changed",
+        (true, _) => Verdict::Unknown,
+        (_, true) => Verdict::Same,
+        (_, false) => Verdict::Changed,
     };
     row(property, host, container, verdict)
 }
 
-fn row(property: &str, host: String, container: String, verdict: &str) -> Difference {
-    Difference { property: property.to_owned(), host, container, verdict: verdict.to_owned() }
+fn row(property: &str, host: String, container: String, verdict: Verdict) -> Difference {
+    Difference { property: property.to_owned(), host, container, verdict }
 }

@@ -18,9 +18,7 @@ use super::root::{self, Root};
 use super::status::{self, Status};
 use crate::facts;
 use crate::sys::look::{self, Names};
-
-/// The kinds of namespaces, by the names of their links.
-pub const KINDS: [&str; 8] = ["mnt", "pid", "uts", "net", "ipc", "user", "cgroup", "time"];
+use crate::sys::namespace::KINDS;
 
 /// What a process is. What could not be read is absent.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -51,6 +49,11 @@ pub struct Own {
     pub namespaces: Vec<(String, String)>,
 }
 
+/// The kinds of namespaces, by the names of their links.
+fn links() -> impl Iterator<Item = &'static str> {
+    KINDS.iter().map(|kind| kind.link)
+}
+
 impl Own {
     /// Of the process that asks.
     pub fn now() -> Own {
@@ -59,7 +62,7 @@ impl Own {
             let link = look::link(format!("/proc/self/ns/{kind}"))?;
             Some((kind.to_owned(), link.display().to_string()))
         };
-        let namespaces = KINDS.into_iter().filter(|_| real).filter_map(link).collect();
+        let namespaces = links().filter(|_| real).filter_map(link).collect();
         Own { names: look::names(), namespaces }
     }
 }
@@ -68,7 +71,7 @@ impl Portrait {
     /// Adds what the process says of itself, where it was not to be seen from outside.
     pub fn complete(&mut self, own: &Own) {
         self.names.clone_from(&own.names);
-        for kind in KINDS {
+        for kind in links() {
             let said = own.namespaces.iter().find(|(said, _)| said == kind);
             if let Some((_, link)) = said {
                 self.namespaces.entry(kind).or_insert_with(|| link.clone());
@@ -87,7 +90,7 @@ impl Portrait {
         let last = look::read_if_there("/proc/sys/kernel/cap_last_cap");
         Portrait {
             pid,
-            namespaces: KINDS.into_iter().filter_map(link).collect(),
+            namespaces: links().filter_map(link).collect(),
             root: root::read(pid),
             status: status::read(pid),
             uid_map: text("uid_map").map(|text| id_map(&text)),

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::{compared, judged, row};
-use crate::event::Difference;
+use crate::event::{Difference, Verdict};
 use crate::rootfs::program::{self, Start};
 use crate::sys::look;
 
@@ -32,10 +32,10 @@ pub fn differences(root: &Path) -> Vec<Difference> {
         rows.push(compared(property, there, here));
     }
     // Adding up the host's files would take minutes.
-    rows.push(row("size", String::new(), size(root), ""));
+    rows.push(row("size", String::new(), size(root), Verdict::Unknown));
     // Whoever asks in there is answered by the kernel that runs.
     let release = look::names().map(|names| names.release).unwrap_or_default();
-    rows.push(row("kernel release", release.clone(), release, "shared"));
+    rows.push(row("kernel release", release.clone(), release, Verdict::Shared));
     rows
 }
 
@@ -174,8 +174,8 @@ mod tests {
         assert_eq!(shell, "/usr/bin/tool, 12 bytes, script for /bin/true");
         assert_eq!(root.cell("names in it").container, "2");
         assert_eq!(root.cell("size").container, "12 bytes in 1 file");
-        assert_eq!(root.cell("kernel release").verdict, "shared");
-        assert_eq!(root.cell("directory").verdict, "changed");
+        assert_eq!(root.cell("kernel release").verdict, Verdict::Shared);
+        assert_eq!(root.cell("directory").verdict, Verdict::Changed);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType};
 
 use super::step::{Step, config};
 use crate::error::{Error, Result};
+use crate::sys::namespace::NEWTIME;
 use crate::sys::{At, Clone3, Fd, Fork, Kernel, Openat, Setns, Unshare};
 
 /// What one step does.
@@ -41,10 +42,6 @@ pub struct Namespaces {
     /// Every kind that the container does not share with the host, by field.
     listed: Vec<(usize, LinuxNamespaceType, Option<PathBuf>)>,
 }
-
-/// CLONE_NEWTIME is newer than nix's list; its bit is clone(2)'s exit-signal byte, so that only
-/// clone3 and unshare take it.
-const NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
 
 impl Namespaces {
     /// Reads and checks `linux.namespaces`.

@@ -22,8 +22,9 @@ use crate::inspect::counters::counters;
 use crate::inspect::host::{Host, Made};
 use crate::inspect::{Portrait, differences, tree};
 use crate::parts::namespaces::Namespace;
-use crate::plan::{Act, Plan};
+use crate::plan::{Act, Plan, Step};
 use crate::sys::look;
+use crate::sys::namespace::KINDS;
 
 /// Both sides, as far as they have been seen.
 pub struct Comparison<'a> {
@@ -76,11 +77,7 @@ impl<'a> Comparison<'a> {
         let Some(container) = &self.container else {
             return Event::Changed { rows: self.tree.clone() };
         };
-        let mut rows = differences(&self.host, container);
-        for name in joined(self.plan) {
-            let row = rows.iter_mut().find(|row| row.property == name && row.verdict == "new");
-            row.into_iter().for_each(|row| row.verdict = "joined".into());
-        }
+        let mut rows = differences(&self.host, container, &joined(self.plan));
         rows.extend(counters(self.plan.cgroups(), &self.limits));
         Event::Changed { rows }
     }
@@ -95,21 +92,12 @@ fn made(cgroups: &[PathBuf], folders: Vec<PathBuf>) -> Made {
     Made { cgroups: cgroups.to_vec(), folders, ..Made::default() }
 }
 
-/// Namespaces that others made: not new, though not the host's. The kernel keeps no record of who
-/// made one; the plan knows.
-fn joined(plan: &Plan) -> impl Iterator<Item = &'static str> {
-    let name = |kind: CloneFlags| match kind {
-        CloneFlags::CLONE_NEWNS => "mount namespace",
-        CloneFlags::CLONE_NEWPID => "pid namespace",
-        CloneFlags::CLONE_NEWUTS => "UTS namespace",
-        CloneFlags::CLONE_NEWNET => "network namespace",
-        CloneFlags::CLONE_NEWIPC => "IPC namespace",
-        CloneFlags::CLONE_NEWUSER => "user namespace",
-        CloneFlags::CLONE_NEWCGROUP => "cgroup namespace",
-        _ => "time namespace",
-    };
-    plan.steps.iter().filter_map(move |step| match &step.act {
-        Act::Namespace(Namespace::Join { kind, .. }) => Some(name(*kind)),
+/// The kinds of namespaces that others made, by their links: the plan knows.
+pub fn joined(plan: &Plan) -> Vec<&'static str> {
+    let link = |flag: CloneFlags| KINDS.iter().find(|kind| kind.flag == flag).map(|kind| kind.link);
+    let join = |step: &Step| match &step.act {
+        Act::Namespace(Namespace::Join { kind, .. }) => link(*kind),
         _ => None,
-    })
+    };
+    plan.steps.iter().filter_map(join).collect()
 }

@@ -7,6 +7,32 @@ use nix::sched::CloneFlags;
 use super::kernel::{Answer, Fd, Fork, Pid, Syscall};
 use crate::args::{Arg, Args};
 
+/// A kind of namespace, by its names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// Its link in `/proc/PID/ns`.
+    pub link: &'static str,
+    /// As people say it: `mount namespace`.
+    pub name: &'static str,
+    pub flag: CloneFlags,
+}
+
+/// CLONE_NEWTIME is newer than nix's list; its bit is clone(2)'s exit-signal byte, so that only
+/// clone3 and unshare take it.
+pub const NEWTIME: CloneFlags = CloneFlags::from_bits_retain(0x80);
+
+/// All of them, in the order in which they tell most of a container.
+pub const KINDS: [Kind; 8] = [
+    Kind { link: "mnt", name: "mount", flag: CloneFlags::CLONE_NEWNS },
+    Kind { link: "pid", name: "pid", flag: CloneFlags::CLONE_NEWPID },
+    Kind { link: "uts", name: "UTS", flag: CloneFlags::CLONE_NEWUTS },
+    Kind { link: "net", name: "network", flag: CloneFlags::CLONE_NEWNET },
+    Kind { link: "ipc", name: "IPC", flag: CloneFlags::CLONE_NEWIPC },
+    Kind { link: "user", name: "user", flag: CloneFlags::CLONE_NEWUSER },
+    Kind { link: "cgroup", name: "cgroup", flag: CloneFlags::CLONE_NEWCGROUP },
+    Kind { link: "time", name: "time", flag: NEWTIME },
+];
+
 /// clone3(2): a new process, in the new namespaces that `flags` name, and born in a cgroup (v2).
 #[derive(Debug)]
 pub struct Clone3<'a> {

@@ -34,7 +34,9 @@ pub fn changed(look: &Look, rows: &[Difference]) -> Vec<String> {
 fn table(look: &Look, rows: &[Difference]) -> Vec<String> {
     let cells: Vec<[String; 4]> = rows
         .iter()
-        .map(|r| [&r.property, &r.host, &r.container, &r.verdict].map(|text| look.outside(text)))
+        .map(|r| {
+            [&*r.property, &*r.host, &*r.container, r.verdict.text()].map(|text| look.outside(text))
+        })
         .collect();
     let heads = ["What changed", "this host", "the container", ""];
     let widest = |i: usize| {
