@@ -2,7 +2,7 @@
 
 use super::look::{Look, Role};
 use super::text::{padded, prose, width};
-use crate::event::Difference;
+use crate::event::{Difference, Verdict};
 
 /// A longer name of a property takes two lines.
 const WIDEST_NAME: usize = 22;
@@ -11,15 +11,16 @@ const WIDEST_NAME: usize = 22;
 /// of it is a table.
 pub fn changed(look: &Look, rows: &[Difference]) -> Vec<String> {
     let brief = look.wraps && !look.whole;
-    let is_no_news = |row: &Difference| brief && matches!(&*row.verdict, "same" | "shared");
+    let is_no_news =
+        |row: &Difference| brief && matches!(row.verdict, Verdict::Same | Verdict::Shared);
     let (no_news, news): (Vec<Difference>, Vec<Difference>) =
         rows.iter().cloned().partition(is_no_news);
     let mut lines = table(look, &news);
-    for verdict in ["shared", "same"] {
+    for verdict in [Verdict::Shared, Verdict::Same] {
         let names = no_news.iter().filter(|row| row.verdict == verdict);
         let names: Vec<String> = names.map(|row| look.outside(&row.property)).collect();
         let room = look.edge().saturating_sub(12).max(16);
-        let labels = std::iter::once(verdict).chain(std::iter::repeat(""));
+        let labels = std::iter::once(verdict.text()).chain(std::iter::repeat(""));
         for (line, label) in prose(&names.join(", "), room).iter().zip(labels) {
             if !line.is_empty() {
                 let label = look.paint(Role::Frame, &padded(label, 8));
