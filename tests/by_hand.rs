@@ -15,13 +15,17 @@ use support::portrait::{Portrait, portrayed};
 use support::script::{ByHand, WAITS, chroot_only, own_data, waiting};
 use support::*;
 
-/// Makes the container both ways: the one by hand, and what the script said.
 fn compared(bundle: Bundle, args: &[&str]) -> (Portrait, Ran) {
+    compared_by(bundle, "run", args)
+}
+
+/// Makes the container both ways: the one by hand, and what the script said.
+fn compared_by(bundle: Bundle, verb: &str, args: &[&str]) -> (Portrait, Ran) {
     let id = bundle.id.clone();
     let program = ["sh", "-c", WAITS, &id];
-    let by_hand = ByHand::printed(bundle, args);
+    let by_hand = ByHand::printed_by(bundle, verb, args);
     let bundle = &by_hand.bundle;
-    let mut learnc = bundle.learnc(["run", "--quiet"]);
+    let mut learnc = bundle.learnc([verb, "--quiet"]);
     let (made, learncs) = portrayed(own_data(&mut learnc, bundle).args(args), &program);
     assert_eq!(learncs.status, 42, "{learncs:?}");
     let before = Host::of(bundle);
@@ -51,6 +55,30 @@ fn a_run_of_its_own_making_is_the_same() {
     assert_eq!(portrait.get("time namespace"), "shared");
     assert!(portrait.get("mount /proc").contains(" proc "));
     assert_eq!(portrait.get("NoNewPrivs"), "1");
+}
+
+/// What changed is the same by hand as by learnc, stage by stage.
+fn each_stage_is_the_same() {
+    for stage in stages().filter(|stage| stage.has_program()) {
+        let bundle = bundle();
+        let id = bundle.id.clone();
+        let program = ["--", "sh", "-c", WAITS, &id];
+        compared_by(bundle, "stage", &[&[&*stage.name, "--id", &id], &program[..]].concat());
+    }
+}
+
+/// The stage that starts nothing: the trees are the same, as the visitor sees them.
+fn a_tree_is_the_same() {
+    let list = "find . -printf '%y %m %U %s %p %l\\n' | grep -v '^d' | sort; exit 42";
+    let args = ["rootfs", "--", "sh", "-c", list];
+    let by_hand = ByHand::printed_by(bundle(), "stage", &args);
+    let mut learnc = by_hand.bundle.learnc(["stage", "--quiet"]);
+    let learncs = support::bundle::ran(own_data(&mut learnc, &by_hand.bundle).args(args));
+    let ran = support::bundle::ran(&mut by_hand.command());
+    assert_eq!((ran.status, learncs.status), (42, 42), "{ran:?}");
+    assert!(ran.stdout.contains("./bin/sh"), "{}", ran.stdout);
+    assert_eq!(ran.stdout, learncs.stdout);
+    by_hand.assert_nothing_is_left();
 }
 
 fn a_bundle_is_the_same() {
@@ -188,6 +216,8 @@ const STRANGER: &[Need] = &[
 fn main() {
     suite(vec![
         test("a run of its own making is the same", BY_HAND, a_run_of_its_own_making_is_the_same),
+        test("each stage is the same", BY_HAND, each_stage_is_the_same),
+        test("a tree is the same", BY_HAND, a_tree_is_the_same),
         test("a bundle is the same", BY_HAND, a_bundle_is_the_same),
         test(
             "nothing but a change of root is the same",

@@ -21,7 +21,12 @@ pub struct ByHand {
 impl ByHand {
     /// What `learnc run --by-hand` prints, with these arguments.
     pub fn printed(bundle: Bundle, args: &[&str]) -> ByHand {
-        let mut command = bundle.learnc(["run", "--by-hand"]);
+        ByHand::printed_by(bundle, "run", args)
+    }
+
+    /// The same of another verb.
+    pub fn printed_by(bundle: Bundle, verb: &str, args: &[&str]) -> ByHand {
+        let mut command = bundle.learnc([verb, "--by-hand"]);
         let text = ran(own_data(&mut command, &bundle).args(args)).ok().stdout;
         let script = bundle.dir.join("box.sh");
         std::fs::write(&script, &text).unwrap();
