@@ -74,7 +74,7 @@ pub fn suite(tests: Vec<libtest_mimic::Trial>) -> ! {
 
 /// Waits for a condition, and fails with its name if it does not come.
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(180);
     while !condition() {
         assert!(Instant::now() < end, "waited in vain until {what}");
         std::thread::yield_now();
