@@ -165,12 +165,10 @@ fn create_start_kill_and_delete() {
     created.is_true(100);
     let started = witness(&bundle, "start", &["start", &bundle.id]);
     assert_eq!(started.ran.status, 0, "{}", started.ran.stderr);
-    // Killed at once, the program would have begun before strace had written that it did.
-    let traces = bundle.dir.join("witness-create");
+    let began = |line: &str| line.starts_with("execve(\"/bin/sleep\"") && line.ends_with("= 0");
     wait_until("the program's beginning is in the trace", || {
-        let files = std::fs::read_dir(&traces).unwrap().filter_map(Result::ok);
-        let began = |line: &str| line.starts_with("execve(\"/bin/sleep\"") && line.ends_with("= 0");
-        files.into_iter().any(|file| support::bundle::read(file.path()).lines().any(began))
+        let mut files = std::fs::read_dir(bundle.dir.join("witness-create")).unwrap().flatten();
+        files.any(|file| support::bundle::read(file.path()).lines().any(began))
     });
     witness(&bundle, "kill", &["kill", &bundle.id, "KILL"]).is_true(1);
     wait_until("it has stopped", || bundle.status() == "stopped");
