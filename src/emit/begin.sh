@@ -146,13 +146,20 @@ leave_leaf() {
   rmdir "$LEAF"
 }
 
-# Other users' files in the tree are removed by the root that they have had.
+# Other users' files in the tree are removed by the root that they have had. What somebody has mounted
+# in there is theirs, and rm would go through it: a bind mount may be of the same filesystem.
 end_folder() {
+  mounted=$(sed -n "s|^\([^ ]* \)\{4\}\([^ ]*/${WORK##*/}\(/[^ ]*\)*\) .*|\2|p" /proc/self/mountinfo)
+  if [ -n "$mounted" ]; then
+    echo "$0: $WORK stays, since something is mounted on $mounted" >&2
+    [ "$status" != 0 ] || status=1
+    return
+  fi
   rm -rf --one-file-system "$WORK" 2>/dev/null ||
     unshare --map-root-user --map-auto rm -rf --one-file-system "$WORK"
 }
 
-# However this ends, nothing of it stays.
+# However this ends, nothing that it has made stays, but for a folder in which something is mounted.
 leave() {
   status=$?
   trap '' HUP INT TERM

@@ -116,26 +116,27 @@ fn take_back(k: &Kernel, dir: &Path, pid: Pid, journal: &Journal, ours: bool, wa
         let _ = plumbing::reap(pid.0);
     }
     if ours {
-        unmake(k, dir, journal, watch);
+        // What is left has been told, and the error is what it is all about.
+        let _ = unmake(k, dir, journal, watch);
     }
 }
 
 /// Walks the journal backwards, then removes the state folder. What cannot be undone is said, and
-/// stays in the journal for `learnc clean`.
-pub fn unmake(k: &Kernel, dir: &Path, journal: &Journal, watch: Watch) -> bool {
-    let mut complete = true;
+/// stays in the journal for `learnc clean`; the first of it is the error.
+pub fn unmake(k: &Kernel, dir: &Path, journal: &Journal, watch: Watch) -> Result<()> {
+    let mut complete = Ok(());
     for line in journal.lines().into_iter().rev() {
         let text = line.as_ref().map_or_else(|_| "a line".into(), ToString::to_string);
         match line.and_then(|line| undo(k, &line)) {
             Ok(true) => watch.tell(|| Event::Undone { text }),
             Ok(false) => {}
             Err(e) => {
-                complete = false;
                 watch.tell(|| Event::Warning { text: format!("could not undo: {text}: {e}") });
+                complete = complete.and(Err(e));
             }
         }
     }
-    complete && remove_state(k, dir).is_ok()
+    complete.and_then(|()| remove_state(k, dir))
 }
 
 struct Runner<'r, 'a> {
@@ -323,10 +324,8 @@ impl Started {
     /// Undoes what outlives the container, once it has ended and been reaped.
     pub fn unmake(self, watch: Watch) -> Result<()> {
         let k = watch.kernel();
-        match unmake(&k, &self.dir, &self.journal, watch) {
-            true => Ok(()),
-            false => Err(Error::yours("not everything could be removed").try_this("learnc clean")),
-        }
+        let unmade = unmake(&k, &self.dir, &self.journal, watch);
+        unmade.map_err(|e| e.at("not everything could be removed").try_this("learnc clean"))
     }
 }
 
@@ -339,8 +338,6 @@ pub fn delete(dir: &Path, watch: Watch) -> Result<()> {
         // A journal that is there and cannot be read is all that knows what to undo.
         other => other?,
     };
-    match unmake(&k, dir, &journal, watch) {
-        true => Ok(()),
-        false => Err(Error::yours(format!("{} could not be emptied", dir.display()))),
-    }
+    unmake(&k, dir, &journal, watch)
+        .map_err(|e| e.at(format!("{} could not be emptied", dir.display())))
 }

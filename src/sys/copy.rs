@@ -1,7 +1,10 @@
 //! Making a tree of files: copying, linking, dating, and walking one to remove it.
 //!
-//! sendfile(2), linkat(2), utimensat(2), unlinkat(2). A root filesystem is copied by the thousand
-//! files, so most of this is called in bulk: see [`Kernel::bulk`].
+//! sendfile(2), linkat(2), utimensat(2), unlinkat(2), openat2(2). A root filesystem is copied by the
+//! thousand files, so most of this is called in bulk: see [`Kernel::bulk`].
+//!
+//! A tree is given away and removed with RESOLVE_NO_XDEV: whoever visits it as root may mount what is
+//! dear to them in there, and the kernel itself then refuses to go on from the tree to that.
 
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -130,48 +133,34 @@ pub fn copy(k: &Kernel, from: &Fd, to: &Fd, size: usize) -> Result<usize> {
     Ok(copied)
 }
 
-/// A directory below another that is no mount point: what is mounted there belongs to somebody else.
-fn within<'a>(dir: At<'a>, path: &'a Path) -> Openat2<'a> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-    let resolve = ResolveFlag::RESOLVE_NO_XDEV;
-    Openat2 { dir, path, flags, mode: 0, resolve }
-}
-
-fn in_the_way(dir: &Fd, path: &Path) -> Error {
-    let above = super::look::link(dir.proc_path()).unwrap_or_default();
-    let place = above.join(path).display().to_string();
-    Error::yours(format!("something is mounted on {place}"))
-        .because("taking the tree away would take away what is mounted there")
-        .try_this(format!("umount {place}, and then learnc clean"))
-}
-
-/// Gives a directory and all that is in it to another user and group, without following links.
+/// Gives a directory and all that is in it to another user and group, without following links, and
+/// without entering what is mounted in there.
 pub fn give_tree(k: &Kernel, path: &Path, uid: u32, gid: u32) -> Result<()> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-    give(k, k.call(Openat { dir: At::CWD, path, flags, mode: 0 })?, uid, gid)?;
-    k.call(Fchownat { dir: At::CWD, path, uid, gid })
+    give(k, open_tree(k, path)?, uid, gid)
 }
 
-fn give(k: &Kernel, dir: Fd, uid: u32, gid: u32) -> Result<()> {
-    for (name, is_dir) in super::look::entries(&dir)? {
-        let path = Path::new(&name);
-        if is_dir {
-            give(k, k.call(within(dir.at(), path))?, uid, gid)?;
+/// By its own descriptor: a name would lead to what is mounted there.
+fn give(k: &Kernel, file: Fd, uid: u32, gid: u32) -> Result<()> {
+    if super::look::is_open_dir(&file)? {
+        for (name, is_dir) in super::look::entries(&file)? {
+            let kind = if is_dir { OFlag::O_DIRECTORY } else { OFlag::O_PATH };
+            give(k, enter(k, &file, Path::new(&name), kind)?, uid, gid)?;
         }
-        k.call(Fchownat { dir: dir.at(), path, uid, gid })?;
     }
-    Ok(())
+    k.call(Fchownat { dir: file.at(), path: Path::new(""), uid, gid })
 }
 
 /// Removes a directory with all that is in it, without following links. The answer is false if
 /// it was not there.
+///
+/// # Errors
+/// What somebody has mounted in there is not removed, nor what it is mounted on.
 pub fn remove_tree(k: &Kernel, path: &Path) -> Result<bool> {
-    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-    let dir = match k.ask(Openat { dir: At::CWD, path, flags, mode: 0 }, &[Errno::ENOENT]) {
+    let tree = match open_tree(k, path) {
         Err(e) if e.errno() == Some(Errno::ENOENT) => return Ok(false),
         other => other?,
     };
-    empty(k, dir)?;
+    empty(k, tree)?;
     k.call(Unlinkat { dir: At::CWD, path, directory: true })?;
     Ok(true)
 }
@@ -180,13 +169,45 @@ fn empty(k: &Kernel, dir: Fd) -> Result<()> {
     for (name, is_dir) in super::look::entries(&dir)? {
         let path = Path::new(&name);
         if is_dir {
-            let inside = k.call(within(dir.at(), path)).map_err(|e| match e.errno() {
-                Some(Errno::EXDEV) => in_the_way(&dir, path),
-                _ => e,
-            })?;
-            empty(k, inside)?;
+            empty(k, enter(k, &dir, path, OFlag::O_DIRECTORY)?)?;
         }
-        k.call(Unlinkat { dir: dir.at(), path, directory: is_dir })?;
+        match k.call(Unlinkat { dir: dir.at(), path, directory: is_dir }) {
+            // A file can be mounted on, too.
+            Err(e) if e.errno() == Some(Errno::EBUSY) => {
+                return enter(k, &dir, path, OFlag::O_PATH).and(Err(e));
+            }
+            other => other?,
+        }
     }
     Ok(())
+}
+
+/// On the way to a tree there may be mounts. On the tree itself there is none if `..` leads out of it
+/// on the same one.
+fn open_tree(k: &Kernel, path: &Path) -> Result<Fd> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    let tree = k.ask(Openat { dir: At::CWD, path, flags, mode: 0 }, &[Errno::ENOENT])?;
+    enter(k, &tree, Path::new(".."), OFlag::O_PATH)?;
+    Ok(tree)
+}
+
+/// Opens a name in a directory, unless something is mounted on it. To compare devices would not do: a
+/// bind mount has that of its source.
+fn enter(k: &Kernel, dir: &Fd, path: &Path, kind: OFlag) -> Result<Fd> {
+    let (flags, resolve) = (kind | OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_XDEV);
+    let call = Openat2 { dir: dir.at(), path, flags, mode: 0, resolve };
+    k.ask(call, &[Errno::ENOENT, Errno::EXDEV]).map_err(|e| match e.errno() {
+        Some(Errno::EXDEV) => is_a_mount(dir, path),
+        _ => e,
+    })
+}
+
+/// From a mount, `..` leads out: then it is the directory itself that is one.
+fn is_a_mount(dir: &Fd, path: &Path) -> Error {
+    let dir = super::look::link(dir.proc_path()).unwrap_or_default();
+    let place = if path == Path::new("..") { dir } else { dir.join(path) };
+    let umount = format!("umount {}, then learnc clean", crate::args::shell(&place));
+    Error::yours(format!("something is mounted on {}", place.display()))
+        .because("what is in there belongs to whoever mounted it, so it is left alone")
+        .try_this(umount)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use nix::NixPath;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, ResolveFlag};
+use nix::fcntl::{AtFlags, OFlag, ResolveFlag};
 use nix::libc;
 use nix::sys::stat::SFlag;
 
@@ -287,13 +287,20 @@ impl Syscall for Fchmodat<'_> {
     }
 }
 
-/// fchownat(2), of the name itself where it is a symbolic link.
+/// fchownat(2), of the name itself where it is a symbolic link; without a name, of the open file.
 #[derive(Debug)]
 pub struct Fchownat<'a> {
     pub dir: At<'a>,
     pub path: &'a Path,
     pub uid: u32,
     pub gid: u32,
+}
+
+impl Fchownat<'_> {
+    fn flags(&self) -> AtFlags {
+        let open = self.path.as_os_str().is_empty();
+        if open { AtFlags::AT_EMPTY_PATH } else { AtFlags::AT_SYMLINK_NOFOLLOW }
+    }
 }
 
 impl Syscall for Fchownat<'_> {
@@ -306,19 +313,14 @@ impl Syscall for Fchownat<'_> {
             .with("pathname", Arg::path(self.path))
             .with("owner", Arg::Int(self.uid.into()))
             .with("group", Arg::Int(self.gid.into()))
-            .with("flags", Arg::Flags(vec!["AT_SYMLINK_NOFOLLOW".into()]))
+            .with("flags", Arg::flags(self.flags()))
     }
 
     fn perform(&self) -> Result<(), Errno> {
+        let flags = self.flags().bits();
         // SAFETY: the path is NUL-terminated and lives until the call returns.
         let call = |c: &std::ffi::CStr| unsafe {
-            libc::fchownat(
-                self.dir.raw(),
-                c.as_ptr(),
-                self.uid,
-                self.gid,
-                libc::AT_SYMLINK_NOFOLLOW,
-            )
+            libc::fchownat(self.dir.raw(), c.as_ptr(), self.uid, self.gid, flags)
         };
         Errno::result(self.path.with_nix_path(call)?).map(drop)
     }

@@ -103,8 +103,8 @@ fn plain(text: &str, names: &BTreeMap<String, String>) -> String {
             _ if number && after.starts_with('<') => {}
             _ if number && out.ends_with("/proc/self/fd/") => out.push('N'),
             _ if number && out.ends_with("cgroup=") => {}
-            // `8192*1024` bytes of stack are no process.
-            _ if number && after.starts_with('*') => out.push_str(token),
+            // `8192*1024` bytes of stack and `mode=1777` are no process, whoever has that number.
+            _ if number && (after.starts_with('*') || out.ends_with('=')) => out.push_str(token),
             _ if number && (out.ends_with("UNIX:[") || out.ends_with("->")) => {}
             _ if token.starts_with("0x") && token.len() > 7 => out.push('@'),
             _ => out.push_str(names.get(token).map_or(token, String::as_str)),
