@@ -18,7 +18,7 @@ use crate::error::{Error, Result, ignore};
 use crate::lifecycle::journal::{Journal, Undo};
 use crate::rootfs::recipe::CopyOf;
 use crate::rootfs::{Recipe, archive, fetch};
-use crate::sys::{At, Fd, Kernel, Mkdirat, Openat, Symlinkat, copy, look, write_new_file};
+use crate::sys::{self, At, Fd, Kernel, Mkdirat, Openat, Symlinkat, copy, look, write_new_file};
 
 /// What one step does, below `root`.
 #[derive(Debug, Clone, PartialEq)]
@@ -183,11 +183,15 @@ fn debootstrap(k: &Kernel, program: &Path, root: &Path) -> Result<()> {
     let args = ["--variant=minbase".to_owned(), "stable".to_owned(), shown(root)];
     let env = std::env::vars()
         .filter_map(|(name, value)| std::ffi::CString::new(format!("{name}={value}")).ok());
-    match crate::sys::run(k, program, &args, &env.collect::<Vec<_>>())? {
+    let pid = sys::start(k, program, &args, &env.collect::<Vec<_>>())?;
+    match if k.pretends() { 0 } else { sys::stop::reap(k, pid)? } {
         0 => Ok(()),
-        status => Err(Error::yours(format!("{} ended with status {status}", program.display()))
-            .because("it has said why above; it takes root, and a Debian mirror it can reach")
-            .try_this("--from busybox or --from host, which take neither")),
+        status => sys::stop::go_on().and(Err(Error::yours(format!(
+            "{} ended with status {status}",
+            program.display()
+        ))
+        .because("it has said why above; it takes root, and a Debian mirror it can reach")
+        .try_this("--from busybox or --from host, which take neither"))),
     }
 }
 

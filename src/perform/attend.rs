@@ -72,6 +72,11 @@ impl Signals {
         let info = self.fd.read_signal().ok()??;
         Some((info.ssi_signo as i32, info.ssi_code <= 0))
     }
+
+    /// Takes away all that have come.
+    pub fn clear(&self) {
+        while self.next().is_some() {}
+    }
 }
 
 impl AsFd for Signals {

@@ -36,7 +36,7 @@ use crate::parts::{
     rootfs, state, sysctl, terminal, tree, user,
 };
 use crate::plan::{Act, Plan, Step};
-use crate::sys::{Fd, Kernel, Manner, Pid};
+use crate::sys::{Fd, Kernel, Manner, Pid, stop};
 use talk::{Message, Talk};
 
 /// What one side holds between its steps: descriptors, never paths.
@@ -75,7 +75,8 @@ pub fn perform(k: &Kernel, step: &Step, held: &mut Held) -> Result<()> {
             Ok(())
         }
         Act::State(created) => state::created(k, created, held.pid),
-        Act::Tree(act) => tree::perform(k, act, &mut held.journal),
+        // A tree takes its time: whoever asks for the end meanwhile need not wait for a container.
+        Act::Tree(act) => tree::perform(k, act, &mut held.journal).and_then(|()| stop::go_on()),
         Act::Cgroup(act) => cgroups::perform(k, act, &mut held.journal, &mut held.cgroup),
         Act::Namespace(act) => namespaces::perform(k, act),
         Act::IdMap(act) => idmap::perform(k, act, held.pid),

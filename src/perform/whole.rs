@@ -4,6 +4,9 @@
 //! be looked at: the container complete but for its program, and the program ended but not yet
 //! forgotten. A plan that starts nothing ends with a root filesystem, which can be visited before it
 //! is taken away.
+//!
+//! Signals are for the program: they wait until it is there. Only while a root filesystem is made, which
+//! may take minutes, one that asks for the end has it at once: all is undone, and the exit status says so.
 
 use std::path::Path;
 
@@ -14,7 +17,7 @@ use super::visit::visit;
 use crate::error::Result;
 use crate::event::Event;
 use crate::plan::Plan;
-use crate::sys::plumbing;
+use crate::sys::{plumbing, stop};
 
 /// How a whole run is done.
 #[derive(Debug, Default)]
@@ -34,10 +37,18 @@ pub struct Whole {
 pub fn run(plan: &Plan, dir: &Path, how: &Whole, watch: Watch) -> Result<i32> {
     let compares = how.compare && !how.detach && watch.observer.is_some();
     let mut comparison = compares.then(|| Comparison::begin(plan, dir));
+    let attends = !how.detach || plan.has_no_process();
+    let signals = attends.then(Signals::block).transpose()?;
     let status = match plan.has_no_process() {
-        true => root_filesystem(plan, dir, how, watch, comparison.as_mut()),
-        false => container(plan, dir, how, watch, comparison.as_mut()),
+        true => root_filesystem(plan, dir, how, watch, signals.as_ref(), comparison.as_mut()),
+        false => container(plan, dir, how, watch, signals.as_ref(), comparison.as_mut()),
     };
+    let status = status.or_else(|error| {
+        let status = stop::status(&error).ok_or(error)?;
+        // What this process was asked for is done.
+        signals.iter().for_each(Signals::clear);
+        Ok(status)
+    });
     if let Some(comparison) = comparison.filter(|_| !how.keep) {
         watch.tell(|| comparison.host_as_before());
     }
@@ -49,9 +60,9 @@ fn container(
     dir: &Path,
     how: &Whole,
     watch: Watch,
+    signals: Option<&Signals>,
     mut comparison: Option<&mut Comparison>,
 ) -> Result<i32> {
-    let signals = if how.detach { None } else { Some(Signals::block()?) };
     let created = create(plan, dir, false, watch)?;
     if let Some(master) = &created.terminal {
         copy_size(master);
@@ -64,7 +75,7 @@ fn container(
         comparison.started();
     }
     let Some(signals) = signals else { return Ok(0) };
-    let status = match to_its_end(&started, &signals, watch) {
+    let status = match to_its_end(&started, signals, watch) {
         Ok(status) => status,
         Err(error) => {
             // A container that nobody can attend is ended: nobody asked for one without its runtime.
@@ -95,15 +106,15 @@ fn root_filesystem(
     dir: &Path,
     how: &Whole,
     watch: Watch,
+    signals: Option<&Signals>,
     mut comparison: Option<&mut Comparison>,
 ) -> Result<i32> {
-    let signals = Signals::block()?;
     let made = create(plan, dir, false, watch)?.without_a_program();
     if let (Some(comparison), Some(root)) = (&mut comparison, plan.own_root()) {
         comparison.made(root);
     }
-    let status = match (&how.visit, plan.own_root()) {
-        (Some(command), Some(root)) => visit(command, root, &signals, watch),
+    let status = match (&how.visit, plan.own_root(), signals) {
+        (Some(command), Some(root), Some(signals)) => visit(command, root, signals, watch),
         _ => Ok(0),
     };
     if let Some(comparison) = comparison {

@@ -20,7 +20,7 @@ use tar::EntryType;
 use crate::error::{Error, Named, Result, ignore};
 use crate::sys::{
     At, Fchmodat, Fchownat, Fd, Kernel, Linkat, Mkdirat, Mknodat, Openat, Symlinkat, Unlinkat,
-    Utimensat, Write, below, copy as sys_copy, look,
+    Utimensat, Write, below, copy as sys_copy, look, stop,
 };
 
 /// What was made, and what could not be.
@@ -73,6 +73,7 @@ struct Copier<'a, 'k> {
 impl Copier<'_, '_> {
     fn directory(&mut self, from: &Fd, to: &Fd, root: &Fd, at: &Path, device: u64) -> Result<()> {
         for (name, is_dir) in look::entries(from)? {
+            stop::go_on()?;
             let name = Path::new(&name);
             let stat = look::stat_at(from, name)?;
             // What is mounted in there belongs to another filesystem.
@@ -174,6 +175,7 @@ pub fn unpack(k: &Kernel, file: &Path, root: &Path) -> Result<()> {
         let mut archive = tar::Archive::new(reader);
         let named = |e: std::io::Error| not_readable(&e, file);
         for (number, entry) in archive.entries().map_err(named)?.enumerate() {
+            stop::go_on()?;
             let entry = entry.map_err(named)?;
             unpacker.entry(entry).map_err(|e| e.at(format!("entry {}", number + 1)))?;
         }
@@ -256,7 +258,6 @@ impl Unpacker<'_, '_> {
             return Ok(());
         }
         let (parent, name) = self.place(&path)?;
-        let name = name.as_path();
         match kind {
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 self.file(&mut entry, &parent, name)?;
@@ -274,8 +275,7 @@ impl Unpacker<'_, '_> {
                 self.k.call(Linkat { from_dir: from_dir.at(), from, dir: parent.at(), path: name })
             }
             EntryType::Fifo => {
-                let kind = SFlag::S_IFIFO;
-                let mode = meta.mode;
+                let (kind, mode) = (SFlag::S_IFIFO, meta.mode);
                 let dir = parent.at();
                 self.k.call(Mknodat { dir, path: name, kind, mode, major: 0, minor: 0 })
             }
@@ -289,13 +289,13 @@ impl Unpacker<'_, '_> {
     }
 
     /// The directory in which an entry is made, with nothing of its name left in there.
-    fn place(&self, path: &Path) -> Result<(Fd, PathBuf)> {
+    fn place<'p>(&self, path: &'p Path) -> Result<(Fd, &'p Path)> {
         let (parent, name) = match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => (parent, PathBuf::from(name)),
+            (Some(parent), Some(name)) => (parent, Path::new(name)),
             _ => return Err(Error::yours(format!("{}: no name", path.display()))),
         };
         let parent = below::directory(self.k, &self.root, parent)?;
-        let gone = Unlinkat { dir: parent.at(), path: &name, directory: false };
+        let gone = Unlinkat { dir: parent.at(), path: name, directory: false };
         self.k.ask(gone, &[Errno::ENOENT]).or_else(ignore(Errno::ENOENT))?;
         Ok((parent, name))
     }
@@ -314,6 +314,7 @@ impl Unpacker<'_, '_> {
                 rest = &rest[self.k.call(Write { fd: &file, data: rest })?..];
             }
             self.tally.bytes += count as u64;
+            stop::go_on()?;
         }
         self.tally.files += 1;
         Ok(())
@@ -324,10 +325,9 @@ impl Unpacker<'_, '_> {
         for (path, meta) in self.directories.iter().rev() {
             let (parent, name) = below::split(path)?;
             let parent = below::open(self.k, &self.root, parent, &[])?;
+            let still_is = look::stat_at(&parent, Path::new(name));
             // A later entry may have put a link where the directory was.
-            if look::stat_at(&parent, Path::new(name))
-                .is_ok_and(|s| s.st_mode & 0o170_000 == 0o040_000)
-            {
+            if still_is.is_ok_and(|stat| stat.st_mode & 0o170_000 == 0o040_000) {
                 meta.set(self.k, &parent, Path::new(name))?;
             }
         }

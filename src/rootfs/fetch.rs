@@ -1,7 +1,8 @@
 //! Fetching an archive over http(s), checked before it is used.
 //!
 //! The bytes go into a file in the run's own folder and through SHA-256 on the way. Only when all
-//! have come, and the sum is the one that was asked for, does the next step unpack them.
+//! have come, and the sum is the one that was asked for, does the next step unpack them. A server that
+//! falls silent is given up, and so is any when this process is asked to end.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Named, Result};
-use crate::sys::{Kernel, look};
+use crate::sys::{Kernel, look, stop};
 
 /// No root filesystem for learning is larger, in bytes; a server that never stops is.
 const LARGEST: u64 = 16 << 30;
@@ -26,7 +27,10 @@ pub fn fetch(k: &Kernel, url: &str, sha256: Option<&str>, root: &Path) -> Result
         return Ok(());
     }
     let file = file_beside(root);
-    let (bytes, sum) = download(url, &file).map_err(|e| e.at(crate::args::plain(url)))?;
+    let downloaded = download(url, &file);
+    // Whoever gave up since it was asked to says that, and not how.
+    let downloaded = downloaded.or_else(|broken| stop::go_on().and(Err(broken)));
+    let (bytes, sum) = downloaded.map_err(|e| e.at(crate::args::plain(url)))?;
     match sha256 {
         Some(asked) if asked != sum => {
             return Err(Error::yours("the archive is not the one that was asked for")
@@ -42,12 +46,7 @@ pub fn fetch(k: &Kernel, url: &str, sha256: Option<&str>, root: &Path) -> Result
 }
 
 fn download(url: &str, file: &Path) -> Result<(u64, String)> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_connect(Some(std::time::Duration::from_secs(20)))
-        .user_agent("learnc")
-        .build()
-        .into();
-    let mut response = agent.get(url).call().map_err(|e| refused(&e))?;
+    let mut response = super::line::agent().get(url).call().map_err(|e| refused(&e))?;
     let length = response.body().content_length();
     let mut body = response.body_mut().with_config().limit(LARGEST).reader();
     let bar = progress(length);
@@ -61,6 +60,7 @@ fn download(url: &str, file: &Path) -> Result<(u64, String)> {
         out.write_all(&buffer[..count]).named(file)?;
         sum.update(&buffer[..count]);
         bytes += count as u64;
+        stop::go_on()?;
         bar.set_position(bytes);
     }
     bar.finish_and_clear();

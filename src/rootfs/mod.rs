@@ -20,6 +20,7 @@
 pub mod archive;
 pub mod fetch;
 pub mod libraries;
+mod line;
 pub mod program;
 pub mod recipe;
 

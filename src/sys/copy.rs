@@ -120,14 +120,20 @@ impl Syscall for Utimensat<'_> {
     }
 }
 
+/// As much as is copied before one looks whether that is still wanted.
+const PIECE: usize = 64 << 20;
+
 /// Copies what `from` holds to the end of `to`: the number of bytes.
 pub fn copy(k: &Kernel, from: &Fd, to: &Fd, size: usize) -> Result<usize> {
     let mut copied = 0;
     while copied < size {
-        match k.call(Sendfile { to, from, count: size - copied })? {
+        match k.call(Sendfile { to, from, count: PIECE.min(size - copied) })? {
             // The file became shorter meanwhile, or this is only pretended.
             0 => break,
             sent => copied += sent,
+        }
+        if copied < size {
+            super::stop::go_on()?;
         }
     }
     Ok(copied)
@@ -143,6 +149,7 @@ pub fn give_tree(k: &Kernel, path: &Path, uid: u32, gid: u32) -> Result<()> {
 fn give(k: &Kernel, file: Fd, uid: u32, gid: u32) -> Result<()> {
     if super::look::is_open_dir(&file)? {
         for (name, is_dir) in super::look::entries(&file)? {
+            super::stop::go_on()?;
             let kind = if is_dir { OFlag::O_DIRECTORY } else { OFlag::O_PATH };
             give(k, enter(k, &file, Path::new(&name), kind)?, uid, gid)?;
         }

@@ -30,6 +30,7 @@ pub mod look;
 pub mod numbers;
 pub mod plumbing;
 pub mod ptrace;
+pub mod stop;
 pub mod write;
 
 pub use capset::CapSet;

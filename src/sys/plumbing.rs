@@ -92,7 +92,8 @@ pub fn receive(socket: &Fd, buffer: &mut Vec<u8>) -> Result<Option<Option<OwnedF
     Ok(if length == 0 { None } else { Some(fd.and_then(Fd::into_owned)) })
 }
 
-fn retry<T>(mut f: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+/// Asks again after a signal came in between.
+pub(super) fn retry<T>(mut f: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
     loop {
         match f() {
             Err(Errno::EINTR) => continue,

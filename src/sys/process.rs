@@ -229,15 +229,25 @@ impl Syscall for Prlimit64 {
     }
 }
 
-/// Runs a program of the host's and waits for it: its exit status. Used only where the kernel
-/// leaves no other way (newuidmap is setuid for a reason). The child's execve is announced by the
-/// parent, who knows what it will be.
+/// Runs a program of the host's and waits for it: its exit status.
 pub fn run(
     k: &super::Kernel,
     program: &Path,
     args: &[String],
     env: &[CString],
 ) -> crate::error::Result<i32> {
+    let pid = start(k, program, args, env)?;
+    if k.pretends() { Ok(0) } else { super::plumbing::reap(pid.0) }
+}
+
+/// Starts a program of the host's. Used only where the kernel leaves no other way (newuidmap is setuid
+/// for a reason). The child's execve is announced by the parent, who knows what it will be.
+pub fn start(
+    k: &super::Kernel,
+    program: &Path,
+    args: &[String],
+    env: &[CString],
+) -> crate::error::Result<Pid> {
     let words = std::iter::once(program.display().to_string()).chain(args.iter().cloned());
     let argv: Vec<CString> = words.filter_map(|w| CString::new(w).ok()).collect();
     let flags = nix::sched::CloneFlags::empty();
@@ -249,7 +259,7 @@ pub fn run(
         }
         super::Fork::Parent(pid) => {
             k.announce_of(pid, &Execve { path: program, argv: &argv, envp: env });
-            if k.pretends() { Ok(0) } else { super::plumbing::reap(pid.0) }
+            Ok(pid)
         }
     }
 }

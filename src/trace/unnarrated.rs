@@ -56,6 +56,7 @@ pub const ALWAYS: &[&str] = &[
     "restart_syscall",
     "rseq",
     "rt_sigaction",
+    "rt_sigpending",
     "rt_sigprocmask",
     "rt_sigreturn",
     "sched_getaffinity",
