@@ -55,6 +55,28 @@ fn a_missing_tool_is_named_before_anything_is_made() {
     by_hand.assert_nothing_is_left();
 }
 
+/// The lines of a script that say which tools it takes.
+fn needed(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| line.starts_with("need ")).collect()
+}
+
+fn the_words_of_the_program_are_not_needed() {
+    let tools = ["curl", "tar", "domainname", "sha256sum", "mknod", "install", "setpriv"];
+    let environment = json!(["PATH=/bin", "X=curl", "tar"]);
+    for bundle in [bundle, chroot_only] {
+        let plain = ByHand::of(bundle().args(["true"]));
+        let wordy = ByHand::of(bundle().args(tools).set("/process/env", environment.clone()));
+        assert_eq!(needed(&wordy.text), needed(&plain.text));
+        assert!(needed(&plain.text).contains(&"need setpriv util-linux"));
+    }
+    let bundle = bundle();
+    let visited = |words: &[&str]| {
+        let mut print = bundle.learnc(["stage", "rootfs", "--by-hand", "--"]);
+        ran(print.args(words)).ok().stdout
+    };
+    assert_eq!(needed(&visited(&tools)), needed(&visited(&["true"])));
+}
+
 fn a_step_that_fails_leaves_nothing() {
     let mounts = json!([{"destination": "/tmp", "type": "nosuchtype"}]);
     let by_hand = ByHand::of(waiting(bundle().set("/mounts", mounts)));
@@ -174,6 +196,11 @@ fn main() {
             "a descriptor that a shell cannot close is named",
             BASH,
             a_descriptor_that_a_shell_cannot_close_is_named,
+        ),
+        test(
+            "the words of the program are not needed",
+            BY_HAND,
+            the_words_of_the_program_are_not_needed,
         ),
         test("a step that fails leaves nothing", BY_HAND, a_step_that_fails_leaves_nothing),
         test(

@@ -65,11 +65,18 @@ const TOOLS: &[(&str, &str, &str)] = &[
 
 /// The script. `visit` is what looks at a root filesystem in which nothing is started.
 pub fn sh(plan: &Plan, visit: Option<&[String]>) -> String {
-    let mut body = String::new();
+    let (mut body, mut own) = (String::new(), String::new());
     for index in order(plan) {
-        body.push_str(&paragraph(plan, index));
+        let way = way::way(plan, &plan.steps[index]);
+        let text = paragraph(plan, index, &way);
+        body.push_str(&text);
+        if !matches!(way, Way::Last(_)) {
+            own.push_str(&text);
+        }
     }
-    if starts(plan) {
+    if !plan.has_no_process() {
+        // Whoever becomes the program has given up privileges. The rest of its words are the program's.
+        own.push_str("setpriv\n");
         body.push_str(include_str!("end.sh"));
     } else if let Some(visit) = visit {
         let words: Vec<String> = visit.iter().map(shell).collect();
@@ -77,10 +84,10 @@ pub fn sh(plan: &Plan, visit: Option<&[String]>) -> String {
         let _ = write!(body, "\n# {title}\ncd \"$ROOT\"\n{}\n", words.join(" "));
     }
     let mut rest = String::new();
-    for (_, tool, package) in tools(&body) {
+    for (_, tool, package) in tools(&own) {
         let _ = writeln!(rest, "need {tool} {package}");
     }
-    if starts(plan) {
+    if !plan.has_no_process() {
         rest.push_str("env --default-signal true || give_up 'needs env of coreutils 8.31'\n");
     }
     rest.push_str(include_str!("work.sh"));
@@ -102,13 +109,9 @@ fn begin(rest: &str) -> String {
     paragraphs.join("\n\n") + "\n\n"
 }
 
-fn starts(plan: &Plan) -> bool {
-    plan.steps.iter().any(|step| matches!(step.act, Act::Process(Process::Exec(_))))
-}
-
-/// The tools that the body names, each once.
-fn tools(body: &str) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    let lines = body.lines().filter(|line| !line.starts_with('#'));
+/// The tools that the script's own lines name, each once.
+fn tools(own: &str) -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    let lines = own.lines().filter(|line| !line.starts_with('#'));
     let words: Vec<&str> = lines.flat_map(|l| l.split([' ', '(', ')', '"'])).collect();
     let named = move |word: &str| words.contains(&word);
     let mut tools: Vec<_> = TOOLS.iter().filter(|(word, ..)| named(word)).collect();
@@ -157,17 +160,17 @@ fn order(plan: &Plan) -> Vec<usize> {
 }
 
 /// One step: its number and title, and what does it.
-fn paragraph(plan: &Plan, index: usize) -> String {
+fn paragraph(plan: &Plan, index: usize, way: &Way) -> String {
     let step = &plan.steps[index];
     let title = plain(&words::title(step.key, step.subject.as_deref()));
     let name = format!("{}/{} {title}", index + 1, plan.steps.len());
     let mut text = format!("\n# {name}\n");
     let remark = words::step(step.key).and_then(|words| words.by_hand.as_deref());
-    match way::way(plan, step) {
+    match way {
         Way::Outside(lines) => lines.iter().for_each(|line| text += &format!("{line}\n")),
-        Way::Inside(lines) => text += &handed("inside", &lines),
-        Way::OffTerminal(lines) => text += &handed("[ -t 0 ] || inside", &lines),
-        Way::Last(lines) => text += &handed("last", &lines),
+        Way::Inside(lines) => text += &handed("inside", lines),
+        Way::OffTerminal(lines) => text += &handed("[ -t 0 ] || inside", lines),
+        Way::Last(lines) => text += &handed("last", lines),
         Way::Never => {
             if let Some(remark) = remark {
                 text += &format!("# {remark}\n");
