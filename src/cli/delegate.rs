@@ -12,7 +12,7 @@ use std::path::Path;
 use clap::Args;
 
 use super::narration::{Narration, Usually};
-use super::step::read_key;
+use super::step;
 use crate::doctor::{delegate, why, words};
 use crate::error::{Error, Result};
 use crate::event::{Asked, Event, FORMAT, Lane, StepInfo};
@@ -53,14 +53,15 @@ fn offer(narration: &Narration, command: &[String]) -> bool {
     if narration.quiet {
         return false;
     }
-    let say = |text: &str| {
-        let _ = write!(std::io::stderr(), "{text}");
-    };
     let asks = look::is_terminal(0) && look::is_terminal(2) && !narration.plan;
-    say(&words::delegation(if asks { "ask" } else { "say" }, &command.join(" ")));
-    let yes = asks && matches!(read_key(), b'y' | b'Y');
-    say("\n");
-    yes
+    let words = words::delegation(if asks { "ask" } else { "say" }, &command.join(" "));
+    if asks {
+        let yes = matches!(step::ask(&words), b'y' | b'Y');
+        let _ = writeln!(std::io::stderr());
+        return yes;
+    }
+    let _ = writeln!(std::io::stderr(), "{words}");
+    false
 }
 
 /// Becomes systemd-run, which becomes learnc.

@@ -101,7 +101,7 @@ impl Narration {
 impl Narration {
     /// Who asks between the steps, if --step wants somebody to.
     pub fn prompt<'a>(&self, observers: &'a Observers) -> Result<Option<Prompt<'a>>> {
-        self.step.then(|| Prompt::new(observers.any())).transpose()
+        self.step.then(|| Prompt::new(observers.any(), self.color)).transpose()
     }
 }
 

@@ -15,24 +15,30 @@ use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, tcgetattr, 
 
 use crate::args::plain;
 use crate::error::{Error, Result};
-use crate::event::{Lane, Observer};
+use crate::event::{Difference, Lane, Observer};
+use crate::inspect::{Portrait, differences};
 use crate::lesson::words;
+use crate::perform::compare::joined;
 use crate::perform::parent::{Decision, Stepper};
 use crate::plan::{Plan, Step};
+use crate::render::terminal::look::{Look, When};
+use crate::render::terminal::table;
 use crate::sys::{self, Kernel, Manner, look, plumbing};
 
 /// Asks before each step, on the terminal.
 pub struct Prompt<'a> {
     /// Whoever tells the run, to finish a paragraph before a question comes.
     observer: Option<&'a dyn Observer>,
+    colour: When,
     /// False once the rest is to be done without asking.
     asks: Cell<bool>,
 }
 
-const KEYS: [&str; 5] = [
+const KEYS: [&str; 6] = [
     "[Enter] go",
     "[s] shell on the host side",
     "[i] look inside",
+    "[w] what changed so far",
     "[c] the rest without asking",
     "[q] undo and quit",
 ];
@@ -40,13 +46,13 @@ const KEYS: [&str; 5] = [
 impl<'a> Prompt<'a> {
     /// # Errors
     /// Without a terminal there is nobody to ask.
-    pub fn new(observer: Option<&'a dyn Observer>) -> Result<Prompt<'a>> {
+    pub fn new(observer: Option<&'a dyn Observer>, colour: When) -> Result<Prompt<'a>> {
         if !look::is_terminal(0) || !look::is_terminal(2) {
             return Err(Error::yours("--step asks on the terminal, and there is none")
                 .because("standard input or standard error is a file or a pipe")
                 .try_this("leave out --step, or run it in a terminal"));
         }
-        Ok(Prompt { observer, asks: Cell::new(true) })
+        Ok(Prompt { observer, colour, asks: Cell::new(true) })
     }
 }
 
@@ -63,13 +69,13 @@ impl Stepper for Prompt<'_> {
         }
         say(&format!("\nnext: {}", title(plan, index, pid)));
         loop {
-            let _ = write!(std::io::stderr(), "{} › ", keys());
-            let key = read_key();
+            let key = ask(&format!("{} › ", keys()));
             say("");
             match key {
                 b'\r' | b'\n' | b' ' => return Decision::Go,
                 b's' => shell(pid),
-                b'i' => look_inside(pid),
+                b'i' => look_inside(plan, pid),
+                b'w' => compare(plan, pid, self.colour),
                 b'c' => {
                     self.asks.set(false);
                     return Decision::Go;
@@ -118,8 +124,9 @@ fn title(plan: &Plan, index: usize, pid: i32) -> String {
     format!("{}/{}  {}  ({who})", index + 1, plan.steps.len(), plain(&title))
 }
 
-/// One byte, without waiting for a line. The end of the terminal is like `q`.
-pub fn read_key() -> u8 {
+/// Asks, and reads one byte without waiting for a line. The end of the terminal is like `q`. It is asked
+/// when the terminal is ready: a Ctrl-C that came sooner would be a signal, which is blocked, and lost.
+pub fn ask(question: &str) -> u8 {
     let stdin = std::io::stdin();
     let Ok(before) = tcgetattr(stdin.as_fd()) else { return CTRL_D };
     let mut raw = before.clone();
@@ -127,6 +134,7 @@ pub fn read_key() -> u8 {
     raw.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
     raw.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
     let _ = tcsetattr(stdin.as_fd(), SetArg::TCSADRAIN, &raw);
+    let _ = write!(std::io::stderr(), "{question}");
     let mut byte = [0; 1];
     let answer = loop {
         match nix::unistd::read(stdin.as_fd(), &mut byte) {
@@ -159,32 +167,31 @@ fn shell(pid: i32) {
     }
 }
 
-/// What /proc says of the container, as it waits.
-fn look_inside(pid: i32) {
+/// Both sides as they are now: nothing moves meanwhile. None before there is a container.
+fn rows(plan: &Plan, pid: i32) -> Option<Vec<Difference>> {
     if pid == 0 {
-        say("  There is no container yet: the step `clone3` makes its first process.");
-        return;
+        say("  There is no container yet: the step with clone3 makes its first process.");
+        return None;
     }
-    let proc = |name: &str| format!("/proc/{pid}/{name}");
-    let fact = |name: &str, value: &str| {
-        for (i, line) in value.lines().enumerate() {
-            say(&format!("  {:<10} {}", if i == 0 { name } else { "" }, plain(line.trim_end())));
-        }
-    };
-    say(&format!("  {}", proc("")));
-    for name in ["root", "cwd", "exe"] {
-        fact(name, &look::link(proc(name)).map(|p| p.display().to_string()).unwrap_or_default());
+    let limits = plan.limits();
+    let [host, container] = [look::pid(), pid].map(|pid| Portrait::of(pid, &limits));
+    Some(differences(&host, &container, &joined(plan)))
+}
+
+/// What the kernel says of the container, as it waits.
+fn look_inside(plan: &Plan, pid: i32) {
+    let Some(rows) = rows(plan, pid) else { return };
+    let fact = |name: &str, value: &str| say(&format!("  {name:<22} {}", plain(value)));
+    say(&format!("  /proc/{pid}"));
+    for name in ["exe", "cwd"] {
+        let link = look::link(format!("/proc/{pid}/{name}"));
+        fact(name, &link.map(|path| path.display().to_string()).unwrap_or_default());
     }
-    let spaces = ["user", "mnt", "pid", "uts", "ipc", "net", "cgroup", "time"];
-    let spaces = spaces.iter().filter_map(|name| look::link(proc(&format!("ns/{name}"))));
-    let spaces: Vec<String> = spaces.map(|link| link.display().to_string()).collect();
-    fact("ns", &spaces.join("  "));
-    let status = look::read_if_there(proc("status")).unwrap_or_default();
-    let wanted = ["State", "NSpid", "Uid", "Gid", "CapEff", "CapBnd", "NoNewPrivs", "Seccomp"];
-    let lines = status.lines().filter(|l| wanted.iter().any(|w| l.split(':').next() == Some(*w)));
-    fact("status", &lines.map(|l| l.replace('\t', " ")).collect::<Vec<_>>().join("\n"));
-    fact("uid_map", &look::read_if_there(proc("uid_map")).unwrap_or_default());
-    let mounts = look::read_if_there(proc("mountinfo")).unwrap_or_default();
-    fact("mounts", &format!("{} lines in mountinfo", mounts.lines().count()));
-    fact("cgroup", &look::read_if_there(proc("cgroup")).unwrap_or_default());
+    rows.iter().for_each(|row| fact(&row.property, &row.container));
+}
+
+/// The same beside the host.
+fn compare(plan: &Plan, pid: i32, colour: When) {
+    let Some(rows) = rows(plan, pid) else { return };
+    table::changed(&Look::of(2, colour, false), &rows).iter().for_each(|line| say(line));
 }

@@ -44,6 +44,8 @@ pub enum Need {
     Floor,
     /// What a script of `--by-hand` is made of: util-linux, and an env(1) that restores signals.
     HandTools,
+    /// script(1), which gives a program a terminal.
+    Terminals,
     /// A shell that opens descriptors above 9.
     Bash,
     /// cargo and the sources, to build a variant of learnc.
@@ -95,6 +97,7 @@ impl Need {
             Need::OwnIdMap => !id_ranges(),
             Need::IdRanges => id_ranges(),
             Need::HandTools => hand_tools(),
+            Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
@@ -128,6 +131,7 @@ impl Need {
             Need::OwnIdMap => "a tracer takes newuidmap's privilege away",
             Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",
             Need::HandTools => "not all of util-linux, or no env --default-signal",
+            Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
