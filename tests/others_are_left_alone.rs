@@ -101,6 +101,21 @@ fn a_tree_of_a_killed_run_is_taken_away() {
     assert!(!tree(&bundle).exists());
 }
 
+/// A run that is held up while its container is deleted, and another takes the id.
+fn the_next_container_of_a_name() {
+    let bundle = bundle().args(["sleep", "1000"]);
+    let mut run = bundle.learnc(["run", "--quiet", &bundle.id]).spawn().unwrap();
+    wait_until("it runs", || bundle.verb("state", &[]).stdout.contains("\"running\""));
+    let hold = |signal: &str| ran(Command::new("kill").args([signal, &run.id().to_string()])).ok();
+    hold("-STOP");
+    bundle.verb("delete", &["--force"]).ok();
+    assert_eq!(bundle.create(&[]).status, 0);
+    hold("-CONT");
+    assert_eq!(run.wait().unwrap().code(), Some(137));
+    assert_eq!(bundle.status(), "created", "the run has removed what is not its own");
+    bundle.verb("delete", &["--force"]).ok();
+}
+
 /// The folder of a run follows from its id: two states with the same id have one folder.
 fn the_folder_of_a_run_with_the_same_id() {
     let bundle = bundle();
@@ -195,6 +210,7 @@ fn main() {
     let limited: Vec<Need> = RUNS.iter().copied().chain([Need::Limits]).collect();
     let root: Vec<Need> = RUNS.iter().copied().chain([Need::Root]).collect();
     suite(vec![
+        test("the next container of a name", RUNS, the_next_container_of_a_name),
         test("a neighbour below the same cgroup", &limited, a_neighbour_below_the_same_cgroup),
         test("a tree that is being looked at", RUNS, a_tree_that_is_being_looked_at),
         test("but not a tree of a killed run", RUNS, a_tree_of_a_killed_run_is_taken_away),

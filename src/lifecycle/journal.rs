@@ -75,6 +75,9 @@ const LENGTH: usize = 32 * 1024;
 /// Behind the last words: pid and start time of the process that made the journal.
 const MAKER: usize = LAST_WORDS - 16;
 
+/// Behind those: whether all of it has been undone.
+const UNDONE: usize = LAST_WORDS - 4;
+
 /// How much of a sentence is kept in last words that are too long.
 const LONGEST_SENTENCE: usize = 1000;
 
@@ -169,6 +172,18 @@ impl Journal {
         let start = u64::from(word(MAKER + 4)?) | u64::from(word(MAKER + 8)?) << 32;
         let lives = look::start_time(pid) == Some(start) && look::process_state(pid) != Some('Z');
         (pid != 0 && lives).then_some(pid)
+    }
+
+    /// All that is listed has been undone: what is of its name from now on is another container's.
+    pub fn close(&self) {
+        if let Some(page) = &self.page {
+            page.word(UNDONE).store(1, Ordering::Release);
+        }
+    }
+
+    /// Whether somebody, perhaps another process, has undone all of it.
+    pub fn is_closed(&self) -> bool {
+        self.page.as_ref().is_some_and(|page| page.word(UNDONE).load(Ordering::Acquire) != 0)
     }
 
     /// The container: what follows has been announced, and I may not be heard again.

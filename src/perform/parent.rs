@@ -136,7 +136,9 @@ pub fn unmake(k: &Kernel, dir: &Path, journal: &Journal, watch: Watch) -> Result
             }
         }
     }
-    complete.and_then(|()| remove_state(k, dir))
+    complete?;
+    journal.close();
+    remove_state(k, dir)
 }
 
 struct Runner<'r, 'a> {
@@ -321,8 +323,12 @@ pub struct Started {
 }
 
 impl Started {
-    /// Undoes what outlives the container, once it has ended and been reaped.
+    /// Undoes what outlives the container, once it has ended and been reaped. Where somebody has
+    /// deleted it meanwhile, the folder is gone, or already the next one's of the same id.
     pub fn unmake(self, watch: Watch) -> Result<()> {
+        if self.journal.is_closed() {
+            return Ok(());
+        }
         let k = watch.kernel();
         let unmade = unmake(&k, &self.dir, &self.journal, watch);
         unmade.map_err(|e| e.at("not everything could be removed").try_this("learnc clean"))
