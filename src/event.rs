@@ -72,6 +72,9 @@ pub struct StepInfo {
     /// What this one is about when there are several of a kind: a mount's destination.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The first step of `start`: everything before it is `create`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starts: bool,
     /// An earlier stage of the course has told this very step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub known: bool,

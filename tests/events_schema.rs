@@ -162,6 +162,7 @@ fn every_event() -> Vec<Event> {
         asked,
         lane: Lane::Runtime,
         subject: Some(text()),
+        starts: true,
         known: true,
         by_hand: vec![text()],
     };

@@ -157,6 +157,19 @@ fn a_refused_cgroup_file_shows_the_file_that_explains_it() {
 }
 
 #[test]
+fn a_place_that_takes_no_files_is_named_with_another() {
+    let file = "/var/lib/learnc/run-1/rootfs/bin/busybox";
+    because!("v2-root", "root_programs", ("openat", open(file), Errno::ENOSPC), &[]
+        => "own_files.full", "busybox");
+    because!("v2-root", "root_programs", ("write", write(file, "x"), Errno::EDQUOT), &[]
+        => "own_files.full", "busybox");
+    because!("v2-root", "root_place", ("mkdirat", open(file), Errno::EROFS), &[]
+        => "own_files.read_only", "busybox");
+    because!("v2-rootless-delegated", "state", ("mkdirat", open("/run/learnc"), Errno::EACCES), &[]
+        => "own_files.not_yours", "/run/learnc");
+}
+
+#[test]
 fn a_refused_id_map_says_what_was_asked_for() {
     let map = write("/proc/7/gid_map", "0 1000 1\n1 100000 5");
     because!("v2-rootless-delegated", "gid_map", ("write", map, Errno::EPERM), &[]

@@ -108,6 +108,7 @@ fn step() -> StepInfo {
         asked: Asked::Default("--delegate".into()),
         lane: Lane::Runtime,
         subject: None,
+        starts: false,
         known: false,
         by_hand: vec!["systemd-run --user --scope -p Delegate=yes -- bash".into()],
     }

@@ -50,8 +50,8 @@ pub(super) fn keeping_chroot(plan: &Plan, step: &Step) -> Vec<String> {
     let ambient = if needs && !is_root { CHROOT } else { CapSet::empty() };
     let mut lines = match &step.act {
         Act::Capability(Capability::Keep) => return vec![":".into()],
-        Act::Capability(Capability::Bound(drop)) if needs => {
-            capabilities::by_hand(&Capability::Bound(*drop - CHROOT))
+        Act::Capability(Capability::Bound { drop, keep }) if needs => {
+            capabilities::by_hand(&Capability::Bound { drop: *drop - CHROOT, keep: *keep | CHROOT })
         }
         Act::Capability(Capability::Set(sets)) => capabilities::by_hand(&Capability::Set(Sets {
             inheritable: sets.inheritable | ambient,

@@ -61,13 +61,16 @@ pub fn lines(base: Option<&Value>, config: &Value) -> Vec<(Change, String)> {
     let (old, new) = (bare(base), bare(config));
     let old: Vec<&str> = old.iter().map(String::as_str).collect();
     let new: Vec<&str> = new.iter().map(String::as_str).collect();
-    let whole = text(config);
-    let mut whole = whole.lines();
+    let (before, after) = (text(base), text(config));
+    let (mut before, mut after) = (before.lines(), after.lines());
     let diff = TextDiff::from_slices(&old, &new);
-    let change = |change: similar::Change<&str>| match change.tag() {
-        ChangeTag::Delete => (Change::Removed, change.value().to_owned()),
-        ChangeTag::Equal => (Change::Kept, whole.next().unwrap_or_default().to_owned()),
-        ChangeTag::Insert => (Change::Added, whole.next().unwrap_or_default().to_owned()),
+    let change = |change: similar::Change<&str>| {
+        let (kind, line) = match change.tag() {
+            ChangeTag::Delete => (Change::Removed, before.next()),
+            ChangeTag::Insert => (Change::Added, after.next()),
+            ChangeTag::Equal => (Change::Kept, before.next().and(after.next())),
+        };
+        (kind, line.unwrap_or_default().to_owned())
     };
     diff.iter_all_changes().map(change).collect()
 }

@@ -31,8 +31,8 @@ pub struct Sets {
 /// What one step does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Capability {
-    /// Drops these from the bounding set: what the process has there and the config does not name.
-    Bound(CapSet),
+    /// Cuts the bounding set: drops what the process has there and the config does not name.
+    Bound { drop: CapSet, keep: CapSet },
     /// Keeps the permitted set over the change of user.
     Keep,
     /// Sets the rest.
@@ -69,7 +69,9 @@ pub fn sets(asked: &LinuxCapabilities, available: CapSet) -> (Sets, Vec<String>)
 /// Performs one step.
 pub fn perform(k: &Kernel, what: &Capability) -> Result<()> {
     match what {
-        Capability::Bound(drop) => drop.each().try_for_each(|cap| k.call(Prctl::CapbsetDrop(cap))),
+        Capability::Bound { drop, .. } => {
+            drop.each().try_for_each(|cap| k.call(Prctl::CapbsetDrop(cap)))
+        }
         Capability::Keep => k.call(Prctl::SetKeepcaps(true)),
         Capability::Set(sets) => {
             k.call(Capset {
@@ -94,10 +96,7 @@ pub fn by_hand(what: &Capability) -> Vec<String> {
         std::iter::once("-all".to_owned()).chain(names).collect::<Vec<_>>().join(",")
     };
     match what {
-        Capability::Bound(drop) => {
-            let names: Vec<_> = drop.iter_names().map(|(n, _)| format!("-{}", name(n))).collect();
-            vec![format!("setpriv --bounding-set={}", names.join(","))]
-        }
+        Capability::Bound { keep, .. } => vec![format!("setpriv --bounding-set={}", list(*keep))],
         Capability::Keep => vec![],
         Capability::Set(sets) => vec![format!(
             "setpriv --inh-caps={} --ambient-caps={}",

@@ -216,8 +216,8 @@ pub fn by_hand(tree: &Tree) -> Vec<String> {
         What::Texts(list) => list
             .iter()
             .map(|(path, text)| {
-                let text = text.replace('\n', "\\n");
-                format!("printf '{text}' > {}", inside(path))
+                let lines: Vec<_> = text.lines().map(|line| format!("'{line}'")).collect();
+                format!("printf '%s\\n' {} > {}", lines.join(" "), inside(path))
             })
             .collect(),
         What::CopyAll(from) => vec![format!("cp -a {}/. {root}", word(from))],

@@ -46,7 +46,10 @@ impl Config<'_> {
         if let Some(sets) = sets {
             let drop = had - sets.bounding;
             if drop != CapSet::empty() {
-                steps.push(capability("bounding_set", Capability::Bound(drop)));
+                steps.push(capability(
+                    "bounding_set",
+                    Capability::Bound { drop, keep: sets.bounding & had },
+                ));
             }
             if process_config.user().uid() != 0 {
                 steps.push(capability("keep_capabilities", Capability::Keep));

@@ -116,7 +116,12 @@ impl Plan {
     /// The infos of all steps, for observers.
     pub fn infos(&self) -> Vec<StepInfo> {
         let steps = self.steps.iter().enumerate();
-        steps.map(|(i, s)| StepInfo { known: self.known.contains(&i), ..s.info(i) }).collect()
+        let info = |(i, step): (usize, &Step)| StepInfo {
+            known: self.known.contains(&i),
+            starts: i == self.start,
+            ..step.info(i)
+        };
+        steps.map(info).collect()
     }
 
     /// The event that opens a telling.

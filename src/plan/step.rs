@@ -64,6 +64,7 @@ impl Step {
             asked: self.asked.clone(),
             lane: self.lane,
             subject: self.subject.clone(),
+            starts: false,
             known: false,
             by_hand: self.by_hand(),
         }

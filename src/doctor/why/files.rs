@@ -44,7 +44,13 @@ impl Case<'_> {
 
     /// Files whose content is a question to the kernel: id maps, cgroups.
     pub(super) fn file(&self, name: &str) -> Option<Finding> {
-        let path = Path::new(self.text(if name == "write" { "fd" } else { "pathname" })?);
+        let argument = match name {
+            "write" => "fd",
+            "sendfile" => "out_fd",
+            "symlinkat" => "linkpath",
+            _ => "pathname",
+        };
+        let path = Path::new(self.text(argument)?);
         if path.ends_with("uid_map") || path.ends_with("gid_map") {
             let map = self.text("buf").unwrap_or_default().replace('\n', ", ");
             let root = map.split(", ").any(|line| line.split(' ').nth(1) == Some("0"));
@@ -57,7 +63,24 @@ impl Case<'_> {
         let trees = &self.facts.cgroups;
         let mounts = trees.v1.iter().map(|tree| &tree.mount);
         let mut mounts = mounts.chain(trees.v2.iter().map(|tree| &tree.mount));
-        mounts.any(|mount| path.starts_with(mount)).then(|| self.cgroup(name, path))?
+        match mounts.any(|mount| path.starts_with(mount)) {
+            true => self.cgroup(name, path),
+            false => self.own_file(path),
+        }
+    }
+
+    /// A file of the run's own: its state, its root filesystem.
+    fn own_file(&self, path: &Path) -> Option<Finding> {
+        let is_own = self.step == "state" || self.step.starts_with("root_");
+        let case = match self.errno.as_str() {
+            "ENOSPC" | "EDQUOT" => "full",
+            "EROFS" => "read_only",
+            "EACCES" | "EPERM" => "not_yours",
+            _ => return None,
+        };
+        let dir = self.text("dirfd").or(self.text("newdirfd")).unwrap_or_default();
+        let place = Path::new(dir).join(path).display().to_string();
+        is_own.then(|| Finding::missing("own_files", case).seen("path", place))
     }
 
     fn cgroup(&self, name: &str, path: &Path) -> Option<Finding> {

@@ -97,7 +97,7 @@ pub fn cause(
         "clone3" | "unshare" => case.namespaces(name),
         "mount" => case.mount(),
         "pivot_root" => case.pivot(),
-        "openat" | "mkdirat" | "write" => case.file(name),
+        "openat" | "mkdirat" | "write" | "sendfile" | "symlinkat" => case.file(name),
         "prlimit64" => case.limit(),
         "setresuid" | "setresgid" | "setgroups" => case.ids(name),
         "mknodat" => case.when("EPERM", || Finding::missing("refused", "no_device_nodes")),

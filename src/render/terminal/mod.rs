@@ -25,6 +25,7 @@ use std::cell::RefCell;
 use std::io::Write;
 
 use crate::event::{Call, Event, Observer, Seen};
+use crate::lesson::words;
 use fold::Item;
 use look::{Look, Role};
 use paragraph::Paragraph;
@@ -91,6 +92,17 @@ impl Terminal {
         self.finish(story);
         story.count.steps += usize::from(index.is_some());
         story.now = Some(Paragraph { index, key: key.to_owned(), ..Paragraph::default() });
+    }
+
+    fn step(&self, story: &mut Story, index: usize) {
+        let info = story.steps.get(index).cloned();
+        if self.manner == Manner::Explained
+            && info.as_ref().is_some_and(|info| info.starts && index > 0)
+            && !story.is_early
+        {
+            self.note(story, None, &words::remark("created", &[]));
+        }
+        self.begin(story, Some(index), &info.map(|info| info.key).unwrap_or_default());
     }
 
     fn call(&self, story: &mut Story, call: &Call) {
@@ -182,10 +194,7 @@ impl Observer for Terminal {
                 let lines = paragraph::heading(&self.look, self.manner, id, steps);
                 self.print(story, lines);
             }
-            Event::Step { index, .. } => {
-                let key = story.steps.get(*index).map(|step| step.key.clone()).unwrap_or_default();
-                self.begin(story, Some(*index), &key);
-            }
+            Event::Step { index, .. } => self.step(story, *index),
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
             Event::Bulk { index, below, calls, .. } => {
@@ -215,7 +224,8 @@ impl Observer for Terminal {
             Event::HostAsBefore { checks } => self.host_as_before(story, checks),
             Event::Stage(info) => {
                 self.finish(story);
-                *story = Story { try_this: info.try_this.clone(), ..Story::default() };
+                let is_early = info.number < info.of;
+                *story = Story { try_this: info.try_this.clone(), is_early, ..Story::default() };
                 self.print(story, stage::header(&self.look, info));
             }
             Event::StageOver { name, next } => {

@@ -85,14 +85,18 @@ pub fn by_hand(look: &Look, info: &StepInfo, words: Option<&StepWords>) -> Vec<S
     shown
 }
 
+/// What a label of two words takes.
+const GUTTER: usize = 12;
+
 /// A command in lines that a shell takes as one: broken at spaces outside quotes.
 fn command(look: &Look, label: &str, line: &str) -> Vec<String> {
     let room = look.edge().saturating_sub(indent(look) + 2).max(20);
+    let longest = if look.is_narrow() { room } else { look.edge().saturating_sub(GUTTER + 2) };
     let mut parts = vec![String::new()];
     for word in words_of_command(line) {
         let Some(part) = parts.last_mut() else { break };
         let word = match look.wraps && !look.whole {
-            true => shorten(&word, room, look.glyphs().dots),
+            true => shorten(&word, longest, look.glyphs().dots),
             false => word,
         };
         let fits = width(part) + 1 + width(&word) <= room;
@@ -152,9 +156,12 @@ pub fn labelled(look: &Look, label: &str, text: &str) -> Vec<String> {
 
 /// One line with a label in the gutter, or above where there is no room beside.
 pub fn beside(look: &Look, label: &str, text: &str) -> Vec<String> {
+    // A word that does not fit behind the gutter goes into it, as far as the label leaves room.
+    let room = if look.wraps { look.edge().saturating_sub(width(text)) } else { usize::MAX };
     let text = look.paint(Role::Voice, text);
     if !look.is_narrow() {
-        let label = look.paint(Role::Title, &padded(label, indent(look) - 3));
+        let indent = indent(look).min(room.max(GUTTER));
+        let label = look.paint(Role::Title, &padded(label, indent - 3));
         return vec![format!("   {label}{text}")];
     }
     let above = (!label.is_empty()).then(|| format!("   {}", look.paint(Role::Title, label)));
