@@ -226,6 +226,30 @@ pub enum Event {
     Bulk { index: usize, pid: i32, lane: Lane, below: String, calls: BTreeMap<String, u64> },
     /// An observation in a step, as a sentence of facts: `4 files, 1.9 MiB copied`.
     Note { index: Option<usize>, text: String },
+    /// A registry was asked something, and answered. Only those of its words that learnc goes by.
+    Requested {
+        index: Option<usize>,
+        /// `GET`, `HEAD`
+        method: String,
+        /// Without what is secret in it.
+        url: String,
+        /// The answer's number: 200.
+        status: u16,
+        /// As the answer says; empty where it does not.
+        media_type: String,
+        /// Length of the answer's body in bytes, where it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+    },
+    /// Bytes were held against the digest by which they were asked for.
+    Checked {
+        index: Option<usize>,
+        /// `manifest`, `config`, `layer`, `layer's archive`
+        what: String,
+        bytes: u64,
+        claimed: String,
+        computed: String,
+    },
     /// Something in the config that learnc does not know (and the spec says to ignore), or that
     /// this machine cannot give.
     Warning { text: String },

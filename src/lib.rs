@@ -34,6 +34,9 @@ pub mod bundle;
 /// Where the new root comes from when nobody brings one.
 pub mod rootfs;
 
+/// From an image's name to the files of a root filesystem: registries, the store, layers.
+pub mod image;
+
 /// What this machine is: one value, read and never written.
 pub mod facts;
 

@@ -1,8 +1,10 @@
 //! What `--events` writes is what book/src/events.schema.json says.
 //!
 //! Recorded streams, a stream made here, and one value of every kind are held against the schema, and
-//! values with something missing or something more must not fit. The validator below knows the part
-//! of JSON Schema that the schema uses, and refuses a keyword that it does not know.
+//! values with something missing or something more must not fit.
+
+#[path = "support/schema.rs"]
+mod validator;
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -15,7 +17,8 @@ use learnc::event::{
 };
 use learnc::facts::Facts;
 use nix::errno::Errno;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+use validator::{fits, list};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -23,72 +26,6 @@ fn read(path: &str) -> String {
 
 fn schema() -> Value {
     serde_json::from_str(&read("book/src/events.schema.json")).unwrap()
-}
-
-/// Does the value fit? `root` is where references lead.
-fn fits(root: &Value, schema: &Value, value: &Value) -> bool {
-    let Value::Object(rules) = schema else { panic!("a schema is an object: {schema}") };
-    rules.iter().all(|(keyword, rule)| match keyword.as_str() {
-        "$schema" | "$defs" | "title" | "description" | "prefixItems" => true,
-        "$ref" => {
-            let pointer = rule.as_str().unwrap().trim_start_matches('#');
-            fits(root, root.pointer(pointer).expect(pointer), value)
-        }
-        "oneOf" => list(rule).iter().filter(|one| fits(root, one, value)).count() == 1,
-        "const" => rule == value,
-        "enum" => list(rule).contains(value),
-        "type" => match rule {
-            Value::String(name) => is(name, value),
-            names => list(names).iter().any(|name| is(name.as_str().unwrap(), value)),
-        },
-        "minimum" => value.as_i64().is_none_or(|n| n >= rule.as_i64().unwrap()),
-        "maximum" => value.as_i64().is_none_or(|n| n <= rule.as_i64().unwrap()),
-        "minItems" => value.as_array().is_none_or(|a| a.len() as u64 >= rule.as_u64().unwrap()),
-        "maxItems" => value.as_array().is_none_or(|a| a.len() as u64 <= rule.as_u64().unwrap()),
-        "pattern" => {
-            assert_eq!(rule, "^0[0-7]*$", "the one pattern that this validator knows");
-            value.as_str().is_none_or(|text| {
-                text.strip_prefix('0').is_some_and(|t| t.bytes().all(|b| b"01234567".contains(&b)))
-            })
-        }
-        "items" => value.as_array().is_none_or(|all| all.iter().all(|v| fits(root, rule, v))),
-        "required" => value.as_object().is_none_or(|object| {
-            list(rule).iter().all(|name| object.contains_key(name.as_str().unwrap()))
-        }),
-        "properties" => value.as_object().is_none_or(|object| {
-            object.iter().all(|(name, v)| rule.get(name).is_none_or(|rule| fits(root, rule, v)))
-        }),
-        "additionalProperties" => value.as_object().is_none_or(|object| {
-            let known = rules.get("properties").and_then(Value::as_object);
-            let more =
-                object.iter().filter(|(name, _)| known.is_none_or(|k| !k.contains_key(*name)));
-            more.into_iter().all(|(_, v)| rule != &json!(false) && fits(root, rule, v))
-        }),
-        other => panic!("the schema says {other:?}, which this validator does not know"),
-    }) && tuple(root, rules, value)
-}
-
-fn tuple(root: &Value, rules: &Map<String, Value>, value: &Value) -> bool {
-    let (Some(rule), Some(items)) = (rules.get("prefixItems"), value.as_array()) else {
-        return true;
-    };
-    list(rule).iter().zip(items).all(|(rule, item)| fits(root, rule, item))
-}
-
-fn list(rule: &Value) -> &Vec<Value> {
-    rule.as_array().expect("a list")
-}
-
-fn is(name: &str, value: &Value) -> bool {
-    match name {
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "boolean" => value.is_boolean(),
-        "null" => value.is_null(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        other => panic!("type {other:?}"),
-    }
 }
 
 /// One of each kind of argument. The match makes a new kind a compile error here.
@@ -140,7 +77,6 @@ fn a_call() -> Call {
 }
 
 fn a_stage() -> StageInfo {
-    let text = || "text".to_owned();
     StageInfo {
         number: 1,
         of: 6,
@@ -153,9 +89,30 @@ fn a_stage() -> StageInfo {
     }
 }
 
-/// One of each kind of event. The match makes a new kind a compile error here.
+/// A new kind of event is a compile error here.
+fn is_listed(event: &Event) {
+    match event {
+        Event::Plan { .. }
+        | Event::Stage(_)
+        | Event::StageOver { .. }
+        | Event::Step { .. }
+        | Event::Call(_)
+        | Event::Bulk { .. }
+        | Event::Note { .. }
+        | Event::Requested { .. }
+        | Event::Checked { .. }
+        | Event::Warning { .. }
+        | Event::Failed { .. }
+        | Event::Undone { .. }
+        | Event::Started { .. }
+        | Event::Ended { .. }
+        | Event::Changed { .. }
+        | Event::HostAsBefore { .. } => {}
+    }
+}
+
+/// One of each kind of event.
 fn every_event() -> Vec<Event> {
-    let text = || "text".to_owned();
     let step = |asked| StepInfo {
         index: 0,
         key: text(),
@@ -179,6 +136,8 @@ fn every_event() -> Vec<Event> {
         Event::Call(a_call()),
         Event::Note { index: None, text: text() },
         Event::Note { index: Some(3), text: text() },
+        asked(),
+        checked(),
         Event::Bulk {
             index: 0,
             pid: 1,
@@ -195,20 +154,21 @@ fn every_event() -> Vec<Event> {
         Event::Changed { rows: Verdict::ALL.map(row).to_vec() },
         Event::HostAsBefore { checks: vec![(text(), true)] },
     ];
-    for event in &events {
-        match event {
-            Event::Plan { .. } | Event::Stage(_) | Event::StageOver { .. } | Event::Step { .. } => {
-            }
-            Event::Call(_)
-            | Event::Bulk { .. }
-            | Event::Note { .. }
-            | Event::Warning { .. }
-            | Event::Failed { .. } => {}
-            Event::Undone { .. } | Event::Started { .. } | Event::Ended { .. } => {}
-            Event::Changed { .. } | Event::HostAsBefore { .. } => {}
-        }
-    }
+    events.iter().for_each(is_listed);
     events
+}
+
+fn text() -> String {
+    "text".to_owned()
+}
+
+fn asked() -> Event {
+    let (method, url, media_type) = (text(), text(), text());
+    Event::Requested { index: Some(3), method, url, status: 200, media_type, bytes: Some(7) }
+}
+
+fn checked() -> Event {
+    Event::Checked { index: None, what: text(), bytes: 7, claimed: text(), computed: text() }
 }
 
 fn values() -> Vec<Value> {

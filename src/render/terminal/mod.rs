@@ -197,6 +197,9 @@ impl Observer for Terminal {
             Event::Step { index, .. } => self.step(story, *index),
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
+            Event::Requested { index, .. } | Event::Checked { index, .. } => {
+                self.note(story, *index, &say::of_an_image(event));
+            }
             Event::Bulk { index, below, calls, .. } => {
                 // What a run that made nothing else outside takes back first.
                 if story.now.is_none() {

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::look::{Look, Role, ascii};
 use super::text::{Pieces, width};
 use crate::args::{Arg, Args, quote};
-use crate::event::Call;
+use crate::event::{Call, Event};
 
 /// The longest string that is shown without `-v`, in characters, unless it is a path.
 const LONG: usize = 36;
@@ -144,5 +144,23 @@ pub fn briefly(look: &Look, arg: &Arg) -> String {
         Arg::Fd(_, Some(path)) | Arg::FdPath(_, Some(path)) => place(look, path),
         Arg::Str(text) => look.outside(text),
         other => other.to_text(),
+    }
+}
+
+/// A registry's answer, or a digest that was checked, in a line.
+pub fn of_an_image(event: &Event) -> String {
+    match event {
+        Event::Requested { method, url, status, media_type, bytes, .. } => {
+            let bytes = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
+            let kind = if media_type.is_empty() { "" } else { " " };
+            format!("{method} {url} = {status}{kind}{media_type}{bytes}")
+        }
+        Event::Checked { what, bytes, claimed, computed, .. } if claimed == computed => {
+            format!("{what}, {bytes} bytes: claimed {claimed}, computed the same")
+        }
+        Event::Checked { what, bytes, claimed, computed, .. } => {
+            format!("{what}, {bytes} bytes: claimed {claimed}, but computed {computed}")
+        }
+        _ => String::new(),
     }
 }
