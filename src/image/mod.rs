@@ -19,6 +19,7 @@
 //! * [`dissect`]: an image taken apart for the eyes.
 
 pub mod digest;
+pub mod dissect;
 pub mod document;
 pub mod names;
 pub mod origin;
