@@ -22,3 +22,4 @@ pub mod digest;
 pub mod document;
 pub mod names;
 pub mod origin;
+pub mod store;
