@@ -85,7 +85,8 @@ impl Store {
                 return Ok(Some(found.clone()));
             }
         }
-        let digits = text.split_once(':').map_or(text, |(_, digits)| digits);
+        let algorithms = ["sha256:", "sha512:"].iter();
+        let digits = algorithms.fold(text, |text, start| text.strip_prefix(start).unwrap_or(text));
         let is_hex = |text: &str| text.bytes().all(|b| b.is_ascii_hexdigit());
         if digits.len() < FEWEST || !is_hex(digits) {
             return Ok(None);
