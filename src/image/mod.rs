@@ -23,3 +23,4 @@ pub mod dissect;
 pub mod document;
 pub mod names;
 pub mod origin;
+pub mod store;
