@@ -5,12 +5,14 @@
 //! putting another in its place. What is hidden is still carried: it was downloaded, it lies in the store,
 //! and no process will ever read it. That is what is counted as wasted.
 
+pub mod read;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::document::{Config, Descriptor, Index, Manifest, Platform, Wishes};
+use crate::image::document::{Config, Descriptor, Index, Manifest, Platform, Wishes};
 
 /// A whole image, as it is shown and as `--json` writes it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -198,7 +200,7 @@ fn part(descriptor: &Descriptor) -> Part {
     }
 }
 
-fn others(index: &Index, but: &super::digest::Digest) -> Vec<Platform> {
+fn others(index: &Index, but: &crate::image::digest::Digest) -> Vec<Platform> {
     let others = index.manifests.iter().filter(|entry| entry.digest != *but);
     others.filter_map(|entry| entry.platform.clone()).collect()
 }
