@@ -20,5 +20,6 @@
 
 pub mod digest;
 pub mod document;
+pub mod layer;
 pub mod names;
 pub mod origin;
