@@ -23,3 +23,4 @@ pub mod document;
 pub mod layer;
 pub mod names;
 pub mod origin;
+pub mod store;
