@@ -21,6 +21,7 @@
 pub mod digest;
 pub mod dissect;
 pub mod document;
+pub mod layer;
 pub mod names;
 pub mod origin;
 pub mod store;
