@@ -241,7 +241,7 @@ impl Inside {
         let status = asked.status();
         let complaint = complaint(&mut asked);
         let error = match status {
-            401 | 403 => self.denied(status),
+            401 | 403 => self.denied(status, &complaint),
             404 => Error::yours("the registry has no such image")
                 .try_this("is the name right, and the tag?"),
             _ => Error::yours(format!("the registry answered {status}")),

@@ -25,18 +25,12 @@ pub(super) struct Blob {
     what: Descriptor,
     /// Of the blob, the next byte that the reader gets.
     at: u64,
-    body: Option<Body>,
+    body: Option<BodyReader<'static>>,
     /// Breaks so far, and since when there was none.
     tries: u32,
     well_from: u64,
     /// The server understands Range.
     ranges: bool,
-}
-
-struct Body {
-    reader: BodyReader<'static>,
-    /// The answer says where it ends.
-    measured: bool,
 }
 
 impl Blob {
@@ -68,7 +62,7 @@ impl Blob {
         }
     }
 
-    fn attempt(&mut self, tell: Tell) -> Result<Body, Trouble> {
+    fn attempt(&mut self, tell: Tell) -> Result<BodyReader<'static>, Trouble> {
         let from = if self.ranges { self.at } else { 0 };
         let path = format!("/v2/{}/blobs/{}", self.registry.name.repository, self.what.digest);
         let asked = match self.registry.ask(&path, "*/*", from, &mut *tell) {
@@ -95,9 +89,8 @@ impl Blob {
                 .because(format!("{length} bytes are announced, and {expected} are expected"))
                 .into());
         }
-        let reader = asked.0.into_body().into_with_config().limit(u64::MAX).reader();
-        let mut body = Body { reader, measured: length.is_some() };
-        skip(&mut body.reader, self.at - begins).map_err(|e| Trouble::Passing(broke(&e), None))?;
+        let mut body = asked.0.into_body().into_with_config().limit(u64::MAX).reader();
+        skip(&mut body, self.at - begins).map_err(|e| Trouble::Passing(broke(&e), None))?;
         Ok(body)
     }
 
@@ -115,10 +108,11 @@ impl Blob {
         said.trim() == whole || said.trim() == unknown
     }
 
-    /// The end that an answer has without a length: there must be nothing behind it.
+    /// There must be nothing behind the end. Where the answer has a length that is known without waiting, and
+    /// the line is free for the next question.
     fn end(&mut self) -> io::Result<()> {
-        let Some(mut body) = self.body.take().filter(|body| !body.measured) else { return Ok(()) };
-        match body.reader.read(&mut [0]) {
+        let Some(mut body) = self.body.take() else { return Ok(()) };
+        match body.read(&mut [0]) {
             Ok(0) => Ok(()),
             Ok(_) => {
                 let text = format!("the registry sends more than the {} bytes", self.what.size);
@@ -157,7 +151,7 @@ impl Read for Blob {
             }
             let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
             let answer = match &mut self.body {
-                Some(body) => body.reader.read(&mut buffer[..most]),
+                Some(body) => body.read(&mut buffer[..most]),
                 None => Err(io::ErrorKind::NotConnected.into()),
             };
             let error = match answer {

@@ -46,7 +46,7 @@ impl Inside {
         let fresh = self.meet(&self.challenges(asked)?, tell)?;
         if Some(fresh.as_str()) == shown {
             // A password that was refused is refused again.
-            return Err(self.denied(401).into());
+            return Err(self.denied(401, "").into());
         }
         *pass = Some(fresh.clone());
         Ok(fresh)
@@ -70,7 +70,7 @@ impl Inside {
             return self.token(bearer, tell).map(|token| format!("Bearer {token}"));
         }
         if of("basic").is_some() {
-            return self.basic().ok_or_else(|| self.denied(401).into());
+            return self.basic().ok_or_else(|| self.denied(401, "").into());
         }
         let asked: Vec<&str> = challenges.iter().map(|c| c.scheme.as_str()).collect();
         Err(Error::yours("the registry lets in by no way that learnc knows")
@@ -115,26 +115,26 @@ impl Inside {
         })
     }
 
-    /// Why one is not let in, as far as it is known here.
-    pub fn denied(&self, status: u16) -> Error {
+    /// Why one is not let in, as far as it is known here, and as the registry says it.
+    pub fn denied(&self, status: u16, complaint: &str) -> Error {
         let name = &self.name.registry;
-        let error =
-            Error::yours(format!("the registry does not let learnc read this image ({status})"));
-        match &self.credentials {
-            None => error
-                .because(format!(
-                    "no password for {name} was found; the image may also not be there"
-                ))
-                .try_this(format!(
-                    "podman login {name}, or docker login {name}, or --authfile FILE"
-                )),
-            Some(Credentials::Elsewhere(why)) => error
-                .because(why.clone())
-                .try_this("--authfile with a file that `podman login --authfile` wrote"),
-            Some(Credentials::Password { user, .. }) => error
-                .because(format!("it was asked as {user:?}"))
-                .try_this(format!("podman login {name}, or docker login {name}, once more")),
-        }
+        let login = format!("podman login {name}, or docker login {name}");
+        let (why, remedy) = match &self.credentials {
+            None => (
+                format!("no password for {name} was found; the image may also not be there"),
+                format!("{login}, or --authfile FILE"),
+            ),
+            Some(Credentials::Elsewhere(why)) => {
+                (why.clone(), "--authfile with a file that `podman login --authfile` wrote".into())
+            }
+            Some(Credentials::Password { user, .. }) => {
+                (format!("it was asked as {user:?}"), format!("{login}, once more"))
+            }
+        };
+        let why = if complaint.is_empty() { why } else { format!("{complaint}; {why}") };
+        Error::yours(format!("the registry does not let learnc read this image ({status})"))
+            .because(why)
+            .try_this(remedy)
     }
 }
 
