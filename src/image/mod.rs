@@ -25,3 +25,4 @@ pub mod names;
 pub mod origin;
 pub mod platform;
 pub mod registry;
+pub mod store;
