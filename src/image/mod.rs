@@ -24,5 +24,6 @@ pub mod line;
 pub mod names;
 pub mod origin;
 pub mod platform;
+pub mod pull;
 pub mod registry;
 pub mod store;

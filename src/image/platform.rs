@@ -65,8 +65,13 @@ impl Platform {
         self.variant.as_deref().or(usual).unwrap_or_default()
     }
 
-    /// How well a machine of this platform runs an image for `other`: higher is better. `None`: not at all.
-    fn runs(&self, other: &Platform) -> Option<u32> {
+    /// Whether a machine of this platform runs an image for `other`.
+    pub fn runs(&self, other: &Platform) -> bool {
+        self.fit(other).is_some()
+    }
+
+    /// How well: higher is better. `None`: not at all.
+    fn fit(&self, other: &Platform) -> Option<u32> {
         if (&self.os, &self.architecture) != (&other.os, &other.architecture) {
             return None;
         }
@@ -85,7 +90,7 @@ impl Platform {
         let mut best: Option<(u32, &Descriptor)> = None;
         for image in index.manifests.iter().filter(|image| image.is_manifest() || image.is_index())
         {
-            let Some(fit) = image.platform.as_ref().and_then(|other| self.runs(other)) else {
+            let Some(fit) = image.platform.as_ref().and_then(|other| self.fit(other)) else {
                 continue;
             };
             if best.is_none_or(|(other, _)| fit > other) {
