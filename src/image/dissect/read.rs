@@ -23,7 +23,8 @@ pub fn read(k: &Kernel, store: &Store, name: &str, wish: &Platform) -> Result<Di
         false => None,
     };
     let diff_ids = &image.config.rootfs.diff_ids;
-    let layers = (0..diff_ids.len()).map(|i| layer(k, store, &image, i)).collect::<Result<Vec<_>>>();
+    let layers =
+        (0..diff_ids.len()).map(|i| layer(k, store, &image, i)).collect::<Result<Vec<_>>>();
     let index = index.as_ref().map(|(top, index)| (*top, index));
     let manifest = (&image.descriptor, &image.manifest);
     Ok(dissect(name, index, manifest, &image.config, &layers?))

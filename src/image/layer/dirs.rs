@@ -101,7 +101,8 @@ fn prepare(k: &Kernel, place: &Path) -> Result<()> {
         if name.to_string_lossy().starts_with("tmp-") {
             let left = place.join(&name);
             // Whoever holds the lock is alive, and making it.
-            let lock = File::open(&left).map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
+            let lock =
+                File::open(&left).map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
             if let Ok(Ok(_lock)) = lock {
                 k.bulk(place, |k| copy::remove_tree(k, &left).map(drop))?;
             }
@@ -134,13 +135,7 @@ impl Making {
 }
 
 /// Unpacks all of them, sees to what they imply, and waits until they are on the disk.
-fn make(
-    k: &Kernel,
-    blobs: Blobs,
-    wanted: &[Wanted],
-    dirs: &[PathBuf],
-    how: &How,
-) -> Result<Tally> {
+fn make(k: &Kernel, blobs: Blobs, wanted: &[Wanted], dirs: &[PathBuf], how: &How) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut now: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
     for (one, made) in wanted.iter().zip(all(k, blobs, wanted, how)) {
@@ -190,7 +185,8 @@ fn all(k: &Kernel, blobs: Blobs, wanted: &[Wanted], how: &How) -> Vec<Result<Mad
     });
     // The layer that was refused says why, not those that were never begun.
     let mut answers: Vec<Result<Made>> = answers.collect();
-    let refused = |e: &Result<Made>| e.as_ref().is_err_and(|e| !e.to_string().contains("refused first"));
+    let refused =
+        |e: &Result<Made>| e.as_ref().is_err_and(|e| !e.to_string().contains("refused first"));
     if let Some(cause) = answers.iter().position(refused) {
         answers.swap(0, cause);
     }
