@@ -48,6 +48,7 @@ pub use files::Hold;
 pub use image::{Image, chain_ids};
 pub use ingest::Incoming;
 pub use prune::Pruned;
+pub use reach::Listed;
 
 const LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
@@ -186,8 +187,13 @@ impl Store {
         self.dir.join("layers")
     }
 
+    /// Where what is being written has its name until it is complete.
+    pub fn ingest_dir(&self) -> PathBuf {
+        self.dir.join("ingest")
+    }
+
     fn ingest(&self, name: &str) -> PathBuf {
-        self.dir.join("ingest").join(format!("{name}.new"))
+        self.ingest_dir().join(format!("{name}.new"))
     }
 
     /// To be held from before the first blob is looked for until what was added has its name, and from
