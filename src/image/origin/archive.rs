@@ -4,31 +4,22 @@
 //! read where they lie. A name from an archive is looked up in that list and is never a path on this
 //! machine. Read strictly: a wrong checksum, two files of one name, or an end that comes too early is an
 //! error, since a half-read archive looks like a whole one with less in it.
-//!
-//! What comes through a pipe, or is compressed as a whole, is first brought into a file without a name in
-//! the store's `ingest/`: it is gone when nobody has it open.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::fcntl::OFlag;
-
-use crate::error::{Error, Named, Result};
-use crate::sys::{At, Kernel, Openat, Unlinkat, look, stop};
+use super::header::{BLOCK, Header, Names};
+use super::spool;
+use crate::error::{Error, Result};
+use crate::sys::{Kernel, stop};
 
 /// No honest archive of an image has more files than this, nor a longer name.
 const MOST: usize = 100_000;
 const LONGEST_RECORDS: u64 = 1 << 20;
-
-/// What decompression may make of an archive: docker's layers in gzip shrink to a half or a third.
-const RATIO: u64 = 200;
-const ALWAYS: u64 = 128 << 20;
-
-const BLOCK: u64 = 512;
 
 /// How many links lead from one to the next.
 const MOST_LINKS: usize = 8;
@@ -73,13 +64,10 @@ impl Read for Piece {
 impl Archive {
     /// Opens an archive, `-` for standard input. `ingest` is the folder for what must be kept meanwhile.
     pub fn open(k: &Kernel, path: &Path, ingest: &Path) -> Result<Archive> {
-        let file = match path == Path::new("-") {
-            true => spool(k, &mut std::io::stdin().lock(), ingest, u64::MAX)?,
-            false => open(path)?,
-        };
-        let shown = path.display().to_string();
-        Archive::of(plain(k, file, ingest).map_err(|e| e.at(&*shown))?).map_err(|e| {
-            e.at(shown).because("it is no complete tar archive").try_this("tar -tf FILE tests one")
+        let file = spool::archive(k, path, ingest)?;
+        Archive::of(file).map_err(|e| {
+            let e = e.at(path.display().to_string()).because("it is no complete tar archive");
+            e.try_this("tar -tf FILE tests one")
         })
     }
 
@@ -191,155 +179,6 @@ fn normal(name: &str) -> String {
         }
     }
     parts.join("/")
-}
-
-/// What learnc reads in a header.
-#[derive(Debug)]
-struct Header {
-    name: String,
-    link: String,
-    kind: u8,
-    size: u64,
-}
-
-impl Header {
-    fn read(block: &[u8]) -> Result<Header> {
-        if block.len() < BLOCK as usize {
-            return Err(Error::yours("it ends in the middle of a header"));
-        }
-        // The sum of all bytes, with blanks where the sum itself is.
-        let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-        let own: u64 = block[148..156].iter().map(|byte| u64::from(*byte)).sum();
-        if number(&block[148..156])? != sum - own + 8 * 32 {
-            return Err(Error::yours("no header of an archive is there"));
-        }
-        let (name, prefix) = (text(&block[..100]), text(&block[345..500]));
-        // GNU's headers have other things in the place of the prefix.
-        let is_posix = &block[257..263] == b"ustar\0";
-        let name = if is_posix && !prefix.is_empty() { format!("{prefix}/{name}") } else { name };
-        let size = number(&block[124..136])?;
-        Ok(Header { name, link: text(&block[157..257]), kind: block[156], size })
-    }
-}
-
-/// Octal digits, or a number as GNU tar writes what does not fit into them.
-fn number(field: &[u8]) -> Result<u64> {
-    let wrong = || Error::yours("a header with something else where a number should be");
-    if field[0] == 0x80 {
-        let high = field[1..field.len() - 8].iter().all(|byte| *byte == 0);
-        let low = field[field.len() - 8..].try_into().map(u64::from_be_bytes);
-        return low.ok().filter(|n| high && *n < 1 << 62).ok_or_else(wrong);
-    }
-    let digits = text(field);
-    let digits = digits.trim_matches(' ');
-    if digits.is_empty() {
-        return Ok(0);
-    }
-    u64::from_str_radix(digits, 8).map_err(|_| wrong())
-}
-
-fn text(field: &[u8]) -> String {
-    let end = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
-    String::from_utf8_lossy(&field[..end]).into_owned()
-}
-
-/// What the entries before one say of it.
-#[derive(Debug, Default)]
-struct Names {
-    path: Option<String>,
-    link: Option<String>,
-    size: Option<u64>,
-}
-
-impl Names {
-    fn learn(&mut self, kind: u8, bytes: &[u8]) -> Result<()> {
-        match kind {
-            b'L' => self.path = Some(text(bytes)),
-            b'K' => self.link = Some(text(bytes)),
-            _ => {
-                let mut rest = bytes;
-                while !rest.is_empty() {
-                    rest =
-                        self.record(rest).ok_or_else(|| Error::yours("a PAX header is broken"))?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// `LENGTH KEY=VALUE\n`: what is behind it.
-    fn record<'a>(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
-        let blank = bytes.iter().position(|byte| *byte == b' ')?;
-        let length: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;
-        let record = bytes.get(blank + 1..length)?.strip_suffix(b"\n")?;
-        let equals = record.iter().position(|byte| *byte == b'=')?;
-        let value = String::from_utf8_lossy(&record[equals + 1..]).into_owned();
-        match &record[..equals] {
-            b"path" => self.path = Some(value),
-            b"linkpath" => self.link = Some(value),
-            b"size" => self.size = Some(value.parse().ok().filter(|size| *size < 1 << 62)?),
-            key if key.starts_with(b"GNU.sparse") => return None,
-            _ => {}
-        }
-        Some(&bytes[length..])
-    }
-}
-
-/// Opens a file to be read; what is no file is not waited for.
-pub fn open(path: &Path) -> Result<File> {
-    let mut options = std::fs::OpenOptions::new();
-    let flags = OFlag::O_NONBLOCK.bits();
-    let file = options.read(true).custom_flags(flags).open(path).named(path)?;
-    match file.metadata().named(path)?.is_file() {
-        true => Ok(file),
-        false => Err(Error::yours(format!("{} is no file", path.display()))),
-    }
-}
-
-/// The archive without the compression of all of it, as in `docker save | gzip`.
-fn plain(k: &Kernel, mut file: File, ingest: &Path) -> Result<File> {
-    let mut head = [0; 6];
-    let count = file.read_at(&mut head, 0)?;
-    file.rewind()?;
-    let other = |name: &str, tool: &str| {
-        Err(Error::yours(format!("it is compressed with {name}")).try_this(format!("{tool} FILE")))
-    };
-    match &head[..count] {
-        [0x1f, 0x8b, ..] => {
-            let most = ALWAYS + file.metadata()?.len().saturating_mul(RATIO);
-            spool(k, &mut flate2::read::MultiGzDecoder::new(file), ingest, most)
-        }
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => other("xz", "unxz"),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => other("zstd", "unzstd"),
-        [b'B', b'Z', b'h', ..] => other("bzip2", "bunzip2"),
-        _ => Ok(file),
-    }
-}
-
-/// Brings what is read into a file that has a name for a moment only.
-fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<File> {
-    let path = &ingest.join(format!("archive-{}.part", look::pid()));
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-    let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o600 })?;
-    k.call(Unlinkat { dir: At::CWD, path, directory: false })?;
-    let pretended = || Error::yours("reading an archive cannot be pretended");
-    let mut file = file.into_owned().map(File::from).ok_or_else(pretended)?;
-    let (mut buffer, mut all) = (vec![0; 256 * 1024], 0);
-    loop {
-        let count = from.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        stop::go_on()?;
-        all += count as u64;
-        if all > most {
-            return Err(Error::yours(format!("decompressed it has more than {most} bytes"))
-                .because(format!("no archive of an image shrinks to less than 1/{RATIO}")));
-        }
-        file.write_all(&buffer[..count])?;
-    }
-    file.rewind()?;
-    Ok(file)
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::archive::{self, Archive};
-use super::{Source, checked};
+use super::archive::Archive;
+use super::{Source, checked, spool};
 use crate::error::{Error, Named, Result};
 use crate::image::document::{Descriptor, Index, LARGEST};
 use crate::image::store::{self, check_layout};
@@ -37,7 +37,7 @@ impl Files {
             Files::Folder(dir) => {
                 let path = dir.join(name);
                 let mut bytes = vec![];
-                archive::open(&path)?.take(LARGEST + 1).read_to_end(&mut bytes).named(&path)?;
+                spool::open(&path)?.take(LARGEST + 1).read_to_end(&mut bytes).named(&path)?;
                 match bytes.len() as u64 > LARGEST {
                     true => Err(Error::yours(format!("{name}: more than {LARGEST} bytes"))),
                     false => Ok(bytes),
@@ -139,7 +139,7 @@ impl Source for Layout {
             }
             Files::Folder(dir) => {
                 let path = dir.join(path_of(what));
-                let mut file = archive::open(&path).map_err(at)?;
+                let mut file = spool::open(&path).map_err(at)?;
                 let size = file.metadata().named(&path)?.len();
                 if size != what.size || offset > size {
                     return Err(wrong(size));

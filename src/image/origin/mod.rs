@@ -11,7 +11,9 @@
 
 pub mod archive;
 pub mod docker;
+mod header;
 pub mod layout;
+mod spool;
 
 use std::io::Read;
 use std::path::Path;

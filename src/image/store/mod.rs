@@ -41,7 +41,7 @@ use super::digest::{Digest, Sum};
 use super::document::{Descriptor, LARGEST};
 use crate::error::{Error, Named, Result};
 use crate::event::Event;
-use crate::sys::{Kernel, look};
+use crate::sys::{Kernel, home, look};
 
 pub use check::{Problem, Report};
 pub use files::Hold;
@@ -62,7 +62,7 @@ pub struct Store {
 impl Store {
     /// Where this user's images are kept, if nobody says otherwise.
     pub fn place() -> PathBuf {
-        look::data_folder().join("learnc/images")
+        home::data_folder().join("learnc/images")
     }
 
     /// Opens the store, and makes it if it is not there.
