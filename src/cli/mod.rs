@@ -56,6 +56,8 @@ pub enum Verb {
     List(commands::list::List),
     /// Write a config.json to start from
     Spec(commands::spec::Spec),
+    /// Bring images from registries into this machine's store
+    Pull(commands::pull::Pull),
     /// Finish what a killed learnc could not undo
     Clean(commands::clean::Clean),
     /// Show what this machine can do, and what to do about what it cannot
@@ -147,6 +149,7 @@ pub fn main() -> i32 {
         Verb::Delete(verb) => verb.perform(&context),
         Verb::List(verb) => verb.perform(&context),
         Verb::Spec(verb) => verb.perform(),
+        Verb::Pull(verb) => verb.perform(&context),
         Verb::Clean(verb) => verb.perform(&context),
         Verb::Doctor(verb) => verb.perform(&context),
     };

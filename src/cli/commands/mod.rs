@@ -6,6 +6,7 @@ pub mod delete;
 pub mod doctor;
 pub mod kill;
 pub mod list;
+pub mod pull;
 pub mod run;
 pub mod spec;
 pub mod stage;
