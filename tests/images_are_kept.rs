@@ -1,4 +1,5 @@
 //! Images are kept: the store is an OCI image layout that other tools read, and nothing breaks it.
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
 mod support;
 

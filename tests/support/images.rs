@@ -201,7 +201,8 @@ impl Made {
         for (number, layer) in manifest["layers"].as_array().unwrap().iter().enumerate() {
             let stored = &self.blobs[layer["digest"].as_str().unwrap()];
             let name = format!("{number:064x}/layer.tar");
-            entries.push(file(&name, &inflated(layer["mediaType"].as_str().unwrap(), stored)));
+            let media_type = layer["mediaType"].as_str().unwrap();
+            entries.push(file(&name, inflated(media_type, stored)));
             layers.push(name);
         }
         let list = json!([{ "Config": config_name, "RepoTags": names, "Layers": layers }]);

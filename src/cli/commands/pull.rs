@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::Context;
+use crate::cli::image::{StoreArgs, silent};
 use crate::cli::narration::Observers;
 use crate::error::{Error, Result};
 use crate::event::Lane;
 use crate::image::document::Platform;
 use crate::image::names::Place;
-use crate::image::origin::Source;
+use crate::image::origin::{self, Source};
 use crate::image::pull::{self, pull};
 use crate::image::registry::{self, Registry};
 use crate::image::store::Store;
@@ -20,12 +21,11 @@ use crate::sys::{Kernel, Manner, look, stop};
 
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// What to pull: NAME[:TAG][@DIGEST]
+    /// What to pull: NAME[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE, docker-archive:FILE or docker-archive:-
     #[arg(required = true, value_name = "IMAGE")]
     pub places: Vec<String>,
-    /// Where images are kept [default: $XDG_DATA_HOME/learnc/images; /var/lib/learnc/images as root]
-    #[arg(long, value_name = "DIR")]
-    pub store: Option<PathBuf>,
+    #[command(flatten)]
+    pub store: StoreArgs,
     #[command(flatten)]
     pub access: Access,
     /// Say nothing but errors, and what the names mean in the end
@@ -59,7 +59,7 @@ impl Access {
     }
 
     /// Whoever has the images of this place.
-    pub fn source(&self, place: Place) -> Result<Box<dyn Source>> {
+    pub fn source(&self, k: &Kernel, place: Place, store: &Store) -> Result<Box<dyn Source>> {
         let options = registry::Options {
             plain_http: self.plain_http,
             authfile: self.authfile.clone(),
@@ -67,7 +67,10 @@ impl Access {
         };
         match place {
             Place::Registry(name) => Ok(Box::new(Registry::new(name, options)?)),
-            _ => Err(Error::yours("only registries are pulled from")),
+            place => {
+                let local = origin::local(k, &place, &store.ingest_dir())?;
+                local.ok_or_else(|| Error::yours("a place that nobody opens"))
+            }
         }
     }
 }
@@ -80,11 +83,11 @@ impl Pull {
         let observers = Observers::of_lines(self.events.as_ref(), self.quiet, self.color)?;
         let manner = observers.any().map_or(Manner::Silent, Manner::Told);
         let k = Kernel::new(manner, Lane::Runtime, look::pid());
-        let store = Store::open(&k, &self.store.clone().unwrap_or_else(Store::place))?;
+        let store = Store::open(&silent(), &self.store.dir())?;
         let options = pull::Options { bars: !self.quiet, ..pull::Options::default() };
         for place in places {
-            let source = self.access.source(place)?;
-            let name = source.name();
+            let source = self.access.source(&k, place, &store)?;
+            let name = source.kept_name();
             match pull(&k, &store, &*source, &name, &wish, &options) {
                 Ok(top) => println!("{name} {}", top.digest),
                 Err(e) => return stop::status(&e).ok_or(e),
