@@ -9,6 +9,7 @@ pub mod images;
 pub mod kill;
 pub mod list;
 pub mod prune;
+pub mod pull;
 pub mod rmi;
 pub mod run;
 pub mod spec;
