@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::bundle::{Ran, learnc, ran};
-use super::images::{Folder, folder};
+use super::images::{Folder, Image, dir, file, folder, image, layer};
 
 /// A store in a folder of its own, which goes with the value.
 pub struct Kept(pub Folder);
@@ -73,6 +73,20 @@ impl Kept {
         report
     }
 
+    /// Insists that a place is refused with these words, that nothing has a name, and that the rest goes.
+    pub fn refuses(&self, place: &str, wanted: &str, number: usize) {
+        let answer = self.pull(place);
+        assert_eq!(answer.status, 1, "{number}: {}{}", answer.stdout, answer.stderr);
+        assert!(answer.stderr.contains(wanted), "{number}: {wanted}: {}", answer.stderr);
+        assert!(!answer.stderr.contains("panicked"), "{number}: {}", answer.stderr);
+        assert_eq!(answer.stdout, "");
+        let report = self.intact();
+        assert_eq!(report["images"], 0, "{number}");
+        assert_eq!(report["unfinished"], json!([]), "{number}");
+        self.run(&["prune"]).ok();
+        assert!(self.blobs().is_empty(), "{number}");
+    }
+
     /// All files of the store with a digest for their name, by that digest.
     pub fn blobs(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.dir().join("blobs/sha256")).into_iter().flatten();
@@ -92,4 +106,17 @@ impl Kept {
         let entries = folders.iter().filter_map(|dir| std::fs::read_dir(dir).ok()).flatten();
         entries.flatten().filter_map(|entry| entry.metadata().ok()).map(|meta| meta.len()).sum()
     }
+}
+
+/// Two layers, one in each compression.
+pub fn sample(text: &str) -> Image {
+    image()
+        .layer(layer([dir("etc"), file("etc/motd", text)]).gzip())
+        .layer(layer([file("etc/more", b"more of it")]).zstd())
+        .layer(layer([file("etc/plain", b"as it is")]))
+        .set("/config/Cmd", json!(["/bin/sh"]))
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }
