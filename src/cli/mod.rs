@@ -57,6 +57,8 @@ pub enum Verb {
     List(commands::list::List),
     /// Write a config.json to start from
     Spec(commands::spec::Spec),
+    /// Bring images from registries into this machine's store
+    Pull(commands::pull::Pull),
     /// List the images in the store
     Images(commands::images::Images),
     /// Remove images from the store
@@ -156,6 +158,7 @@ pub fn main() -> i32 {
         Verb::Delete(verb) => verb.perform(&context),
         Verb::List(verb) => verb.perform(&context),
         Verb::Spec(verb) => verb.perform(),
+        Verb::Pull(verb) => verb.perform(&context),
         Verb::Images(verb) => verb.perform(),
         Verb::Rmi(verb) => verb.perform(),
         Verb::Prune(verb) => verb.perform(),

@@ -31,6 +31,7 @@ pub mod derived;
 pub mod faults;
 pub mod host;
 pub mod images;
+pub mod kept;
 pub mod life;
 pub mod needs;
 pub mod portrait;

@@ -28,6 +28,10 @@ pub enum Need {
     Patience,
     Runc,
     Podman,
+    /// Copies images, and looks into them.
+    Skopeo,
+    /// Reads and unpacks OCI image layouts.
+    Umoci,
     /// A pure cgroup v2 tree in which this user may make cgroups.
     CgroupV2,
     /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
@@ -90,6 +94,8 @@ impl Need {
             }
             Need::Runc => in_path("runc"),
             Need::Podman => in_path("podman"),
+            Need::Skopeo => in_path("skopeo"),
+            Need::Umoci => in_path("umoci"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::NoCgroup => !is_root() && cgroups().0.is_empty(),
@@ -124,6 +130,8 @@ impl Need {
             Need::Ptrace => "ptrace is not allowed",
             Need::Runc => "no runc",
             Need::Podman => "no podman",
+            Need::Skopeo => "no skopeo",
+            Need::Umoci => "no umoci",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::NoCgroup => "for users who can make no cgroup",

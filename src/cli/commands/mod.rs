@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod kill;
 pub mod list;
 pub mod prune;
+pub mod pull;
 pub mod rmi;
 pub mod run;
 pub mod spec;
