@@ -48,6 +48,10 @@ pub enum Need {
     Terminals,
     /// A shell that opens descriptors above 9.
     Bash,
+    /// docker-registry, a registry of images, and skopeo, which pushes to it.
+    Registry,
+    /// umoci, which makes images and takes them apart.
+    Umoci,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -99,6 +103,8 @@ impl Need {
             Need::HandTools => hand_tools(),
             Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
+            Need::Registry => in_path("docker-registry") && in_path("skopeo"),
+            Need::Umoci => in_path("umoci"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
                 let can_build = || Path::new(env!("CARGO")).exists();
@@ -133,6 +139,8 @@ impl Need {
             Need::HandTools => "not all of util-linux, or no env --default-signal",
             Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
+            Need::Registry => "no docker-registry, or no skopeo",
+            Need::Umoci => "no umoci",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }
