@@ -1,5 +1,6 @@
 //! Images come from a real registry, pushed there by other tools: by tag and by digest, for this platform, past a
 //! password; and what is in the store then is what the registry has.
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
 mod support;
 

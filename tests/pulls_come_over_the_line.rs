@@ -1,4 +1,5 @@
 //! A line that is cut, stalls or begins again: the blob comes whole, or an error says why not.
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
 mod support;
 

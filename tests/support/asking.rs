@@ -18,11 +18,7 @@ use super::server::Server;
 
 /// As the product has it, but that nobody waits between two tries, and that no file of this user's is read.
 pub fn quick() -> Options {
-    Options {
-        pause: Duration::ZERO,
-        authfile: Some("tests/support/nobody.json".into()),
-        ..Options::default()
-    }
+    Options { pause: Duration::ZERO, authfile: Some("/dev/null".into()), ..Options::default() }
 }
 
 /// The same with so little patience that a server's silence is soon over.
