@@ -32,6 +32,7 @@ pub mod distribution;
 pub mod faults;
 pub mod host;
 pub mod images;
+pub mod kept;
 pub mod life;
 pub mod needs;
 pub mod portrait;

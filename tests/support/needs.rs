@@ -28,6 +28,10 @@ pub enum Need {
     Patience,
     Runc,
     Podman,
+    /// Copies images, and looks into them.
+    Skopeo,
+    /// Reads and unpacks OCI image layouts.
+    Umoci,
     /// A pure cgroup v2 tree in which this user may make cgroups.
     CgroupV2,
     /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
@@ -50,8 +54,6 @@ pub enum Need {
     Bash,
     /// docker-registry, a registry of images, and skopeo, which pushes to it.
     Registry,
-    /// umoci, which makes images and takes them apart.
-    Umoci,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -94,6 +96,8 @@ impl Need {
             }
             Need::Runc => in_path("runc"),
             Need::Podman => in_path("podman"),
+            Need::Skopeo => in_path("skopeo"),
+            Need::Umoci => in_path("umoci"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::NoCgroup => !is_root() && cgroups().0.is_empty(),
@@ -104,7 +108,6 @@ impl Need {
             Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
             Need::Registry => in_path("docker-registry") && in_path("skopeo"),
-            Need::Umoci => in_path("umoci"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
                 let can_build = || Path::new(env!("CARGO")).exists();
@@ -130,6 +133,8 @@ impl Need {
             Need::Ptrace => "ptrace is not allowed",
             Need::Runc => "no runc",
             Need::Podman => "no podman",
+            Need::Skopeo => "no skopeo",
+            Need::Umoci => "no umoci",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::NoCgroup => "for users who can make no cgroup",
@@ -140,7 +145,6 @@ impl Need {
             Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
             Need::Registry => "no docker-registry, or no skopeo",
-            Need::Umoci => "no umoci",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }
