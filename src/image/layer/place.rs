@@ -85,7 +85,7 @@ impl Tree<'_> {
             other => other?,
         };
         let at = self.whereabouts(&fd)?;
-        at.ancestors().for_each(|path| drop(self.now.touched.insert(path.to_owned())));
+        self.now.touched.extend(at.ancestors().map(Path::to_owned));
         let place = Rc::new(Place { fd, at });
         self.cache.put(path, &place);
         Ok(place)
