@@ -22,6 +22,7 @@
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
 pub mod archives;
+pub mod asking;
 pub mod beside;
 pub mod bundle;
 pub mod compared;
@@ -36,6 +37,7 @@ pub mod portrait;
 pub mod rules;
 pub mod said;
 pub mod script;
+pub mod server;
 pub mod shape;
 pub mod strace;
 pub mod stranger;

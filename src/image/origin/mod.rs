@@ -28,6 +28,10 @@ pub trait Source: Sync {
     /// taken up again inside: to the reader it is one stream, or an error in the end.
     fn blob(&self, k: &Kernel, what: &Descriptor, offset: u64) -> Result<Box<dyn Read + Send>>;
 
+    /// Tells what had to be asked while this blob was read, when nobody could be told: a line that broke was
+    /// taken up again.
+    fn retell(&self, _k: &Kernel, _what: &Descriptor) {}
+
     /// As it is shown: `docker.io/library/alpine:latest`, `oci:/x:v1`.
     fn name(&self) -> String;
 }
