@@ -28,6 +28,8 @@ pub enum Need {
     Patience,
     Runc,
     Podman,
+    /// Unpacks images, without a container in sight.
+    Umoci,
     /// A pure cgroup v2 tree in which this user may make cgroups.
     CgroupV2,
     /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
@@ -90,6 +92,7 @@ impl Need {
             }
             Need::Runc => in_path("runc"),
             Need::Podman => in_path("podman"),
+            Need::Umoci => in_path("umoci"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::NoCgroup => !is_root() && cgroups().0.is_empty(),
@@ -124,6 +127,7 @@ impl Need {
             Need::Ptrace => "ptrace is not allowed",
             Need::Runc => "no runc",
             Need::Podman => "no podman",
+            Need::Umoci => "no umoci",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::NoCgroup => "for users who can make no cgroup",

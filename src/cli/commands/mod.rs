@@ -11,3 +11,4 @@ pub mod spec;
 pub mod stage;
 pub mod start;
 pub mod state;
+pub mod unpack;
