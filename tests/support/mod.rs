@@ -43,6 +43,8 @@ pub mod server;
 pub mod shape;
 pub mod strace;
 pub mod stranger;
+pub mod trees;
+pub mod unpacked;
 pub mod value;
 pub mod witness;
 

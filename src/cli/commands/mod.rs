@@ -17,3 +17,4 @@ pub mod spec;
 pub mod stage;
 pub mod start;
 pub mod state;
+pub mod unpack;

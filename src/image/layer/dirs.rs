@@ -2,29 +2,27 @@
 //!
 //! They are kept, under the digest of the layer with all that is below it, and shared by all images that
 //! have these layers in common. One that is there is complete: it is made beside the others under another
-//! name, `tmp-…`, is on the disk, and gets its name in one moment. Who makes one holds a lock on it, so
-//! that the next learnc can tell what a killed one has left from what a living one is making.
+//! name, `tmp-…`, is on the disk, and gets its name in one moment. What a killed learnc has left of one is
+//! taken away by [`Store::prune`], which waits for those that are alive.
 //!
 //! Layers do not need each other to be unpacked, so several are at the same time. Only what a layer
 //! implies about directories below it is seen to afterwards, in order.
 
 use std::cell::RefCell;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::inherit::inherit;
-use super::unpack::{Blobs, chain_ids, layers, open_directory};
+use super::unpack::{layers, open_directory};
 use super::{How, Tally, Tree};
-use crate::error::{Error, Named, Result, ignore};
+use crate::error::{Error, Result, ignore};
 use crate::event::{Event, Lane, Observer};
 use crate::image::digest::Digest;
-use crate::image::document::{Config, Descriptor, Manifest};
+use crate::image::document::Descriptor;
+use crate::image::store::{Image, Store};
 use crate::sys::{At, Kernel, Manner, Mkdirat, Renameat, Syncfs, copy, look};
 
 /// A layer that is not there yet.
@@ -33,13 +31,8 @@ struct Wanted<'a> {
     diff_id: &'a Digest,
     /// Its place among the layers.
     number: usize,
-    making: Making,
-}
-
-/// A directory that is being made, and whose name says so.
-struct Making {
-    dir: PathBuf,
-    _lock: Flock<File>,
+    /// Where it is made.
+    making: PathBuf,
 }
 
 /// What became of one.
@@ -49,39 +42,33 @@ struct Made {
     events: Vec<Event>,
 }
 
-/// Unpacks what is missing of an image's layers into `place`, the store's `layers/`: their directories,
-/// the lowest first, and what was made.
+/// Unpacks what is missing of an image's layers into the store: their directories, the lowest first, and
+/// what was made. Whoever is going to use them holds the store until that is noted.
 pub fn layer_dirs(
     k: &Kernel,
-    blobs: Blobs,
-    (manifest, config): (&Manifest, &Config),
-    place: &Path,
+    store: &Store,
+    image: &Image,
     how: &How,
 ) -> Result<(Vec<PathBuf>, Tally)> {
-    let chain = chain_ids(&config.rootfs.diff_ids);
-    let dir_of = |id: &Digest| place.join(id.algorithm().name()).join(id.hex());
-    let dirs: Vec<PathBuf> = chain.iter().map(dir_of).collect();
+    let dirs: Vec<PathBuf> = image.chain_ids().iter().map(|id| store.layer_dir(id)).collect();
     if k.pretends() {
         return Ok((dirs, Tally::default()));
     }
-    prepare(k, place)?;
+    let _hold = store.hold(k)?;
     let mut wanted: Vec<Wanted> = Vec::new();
-    for (number, (layer, diff_id)) in layers(manifest, config).enumerate() {
-        // The same directory may be wanted once only, but chain ids differ for all layers of an image.
+    for (number, (layer, diff_id)) in layers(image).enumerate() {
         if !look::is_dir(&dirs[number]) {
-            let making = Making::new(k, place)?;
+            let making = begin(k, &dirs[number])?;
             wanted.push(Wanted { layer, diff_id, number, making });
         }
     }
-    let answer = make(k, blobs, &wanted, &dirs, how).and_then(|tally| {
-        for one in &wanted {
-            name(k, &one.making.dir, &dirs[one.number])?;
-        }
+    let answer = make(k, store, &wanted, &dirs, how).and_then(|tally| {
+        wanted.iter().try_for_each(|one| name(k, &one.making, &dirs[one.number]))?;
         Ok(tally)
     });
     let mut left = Ok(());
     for one in &wanted {
-        let gone = k.bulk(place, |k| copy::remove_tree(k, &one.making.dir).map(drop));
+        let gone = k.bulk(&one.making, |k| copy::remove_tree(k, &one.making).map(drop));
         left = left.and(gone);
     }
     let tally = answer?;
@@ -89,60 +76,40 @@ pub fn layer_dirs(
     Ok((dirs, tally))
 }
 
-/// `layers/` and the folders of the algorithms below it, without what killed learncs have left.
-fn prepare(k: &Kernel, place: &Path) -> Result<()> {
-    let algorithms = crate::image::digest::Algorithm::ALL.map(|a| place.join(a.name()));
-    for dir in std::iter::once(place).chain(algorithms.iter().map(PathBuf::as_path)) {
-        k.ask(Mkdirat { dir: At::CWD, path: dir, mode: 0o700 }, &[Errno::EEXIST])
-            .or_else(ignore(Errno::EEXIST))?;
+/// Makes an empty directory, `layers/tmp-…`, for what will be `layers/<algorithm>/<hex>`.
+fn begin(k: &Kernel, dir: &Path) -> Result<PathBuf> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let algorithm = dir.parent().unwrap_or(dir);
+    let make = |path: &Path| k.ask(Mkdirat { dir: At::CWD, path, mode: 0o700 }, &[Errno::EEXIST]);
+    if !look::is_dir(algorithm) {
+        make(algorithm).or_else(ignore(Errno::EEXIST))?;
     }
-    let fd = open_directory(k, place)?;
-    for (name, _) in look::entries(&fd)? {
-        if name.to_string_lossy().starts_with("tmp-") {
-            let left = place.join(&name);
-            // Whoever holds the lock is alive, and making it.
-            let lock =
-                File::open(&left).map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock));
-            if let Ok(Ok(_lock)) = lock {
-                k.bulk(place, |k| copy::remove_tree(k, &left).map(drop))?;
-            }
-        }
-    }
-    Ok(())
-}
-
-impl Making {
-    fn new(k: &Kernel, place: &Path) -> Result<Making> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let dir = place.join(format!("tmp-{}-{number}", look::pid()));
-            let call = Mkdirat { dir: At::CWD, path: &dir, mode: 0o700 };
-            match k.ask(call, &[Errno::EEXIST]) {
-                Err(e) if e.errno() == Some(Errno::EEXIST) => continue,
-                other => other?,
-            }
-            let Ok(file) = File::open(&dir) else { continue };
-            let lock = Flock::lock(file, FlockArg::LockExclusive);
-            let lock = lock.map_err(|(_, e)| std::io::Error::from(e)).named(&dir)?;
-            // Before it was locked somebody may have taken it for one that was left.
-            let is_same = lock.metadata().ok().map(|m| (m.dev(), m.ino())) == look::identity(&dir);
-            if is_same {
-                return Ok(Making { dir, _lock: lock });
-            }
+    loop {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let making = algorithm.with_file_name(format!("tmp-{}-{number}", look::pid()));
+        match make(&making) {
+            // Left by another process, which had the same number.
+            Err(e) if e.errno() == Some(Errno::EEXIST) => {}
+            made => return made.map(|()| making),
         }
     }
 }
 
 /// Unpacks all of them, sees to what they imply, and waits until they are on the disk.
-fn make(k: &Kernel, blobs: Blobs, wanted: &[Wanted], dirs: &[PathBuf], how: &How) -> Result<Tally> {
+fn make(
+    k: &Kernel,
+    store: &Store,
+    wanted: &[Wanted],
+    dirs: &[PathBuf],
+    how: &How,
+) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut now: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
-    for (one, made) in wanted.iter().zip(all(k, blobs, wanted, how)) {
+    for (one, made) in wanted.iter().zip(all(k, store, wanted, how)) {
         let made = made?;
         made.events.into_iter().for_each(|event| k.tell(|index| of_step(event, index)));
         tally += &made.tally;
-        let own = &*one.making.dir;
+        let own = &*one.making;
         now[one.number] = own;
         k.bulk(own, |k| {
             let implied = made.implied.iter().rev();
@@ -152,18 +119,18 @@ fn make(k: &Kernel, blobs: Blobs, wanted: &[Wanted], dirs: &[PathBuf], how: &How
         .map_err(|e| e.at(format!("layer {}", one.layer.digest.short())))?;
     }
     if let Some(one) = wanted.first() {
-        k.call(Syncfs { fd: &open_directory(k, &one.making.dir)? })?;
+        k.call(Syncfs { fd: &open_directory(k, &one.making)? })?;
     }
     Ok(tally)
 }
 
 /// Unpacks them in as many threads as there are processors; what became of each, in order.
-fn all(k: &Kernel, blobs: Blobs, wanted: &[Wanted], how: &How) -> Vec<Result<Made>> {
+fn all(k: &Kernel, store: &Store, wanted: &[Wanted], how: &How) -> Vec<Result<Made>> {
     let (next, pid) = (AtomicUsize::new(0), k.pid.get());
     let done: Vec<Mutex<Option<Result<Made>>>> = wanted.iter().map(|_| Mutex::default()).collect();
     let work = || {
         while let Some(one) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let made = one_layer(pid, blobs, one, how);
+            let made = one_layer(pid, store, one, how);
             let place = done.iter().zip(wanted).find(|(_, other)| other.number == one.number);
             let Some((place, _)) = place else { break };
             // One that cannot be made ends the work of all.
@@ -194,13 +161,13 @@ fn all(k: &Kernel, blobs: Blobs, wanted: &[Wanted], how: &How) -> Vec<Result<Mad
 }
 
 /// In a thread, with a kernel value of its own: what it would tell is kept.
-fn one_layer(pid: i32, blobs: Blobs, one: &Wanted, how: &How) -> Result<Made> {
+fn one_layer(pid: i32, store: &Store, one: &Wanted, how: &How) -> Result<Made> {
     let kept = Kept::default();
     let k = Kernel::new(Manner::Told(&kept), Lane::Runtime, pid);
     let quiet = Kernel::new(Manner::Silent, Lane::Runtime, pid);
-    let root = open_directory(&quiet, &one.making.dir)?;
+    let root = open_directory(&quiet, &one.making)?;
     let mut tree = Tree::new(&root, how)?;
-    let implied = tree.layer(&k, &mut *blobs(one.layer)?, one.layer, one.diff_id)?;
+    let implied = tree.layer(&k, &mut store.blob(one.layer)?, one.layer, one.diff_id)?;
     let tally = tree.finish(&k)?;
     Ok(Made { tally, implied, events: kept.0.take() })
 }

@@ -38,7 +38,7 @@ use crate::sys::{Fd, Kernel, look};
 
 pub use dirs::layer_dirs;
 pub use tree::Tree;
-pub use unpack::{chain_ids, unpack_image};
+pub use unpack::unpack_image;
 
 /// How a layer becomes files.
 #[derive(Debug, Clone)]

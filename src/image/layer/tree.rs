@@ -159,9 +159,6 @@ impl<'a> Tree<'a> {
         let below = below.map(|(path, _)| path).take_while(|other| other.starts_with(path));
         let below: Vec<PathBuf> = below.cloned().collect();
         below.iter().for_each(|path| drop(self.pending.remove(path)));
-        let below = self.now.touched.range(path.to_owned()..);
-        let below: Vec<PathBuf> =
-            below.take_while(|other| other.starts_with(path)).cloned().collect();
-        below.iter().for_each(|path| drop(self.now.touched.remove(path)));
+        self.now.touched.retain(|other| !other.starts_with(path));
     }
 }

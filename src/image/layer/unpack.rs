@@ -1,6 +1,5 @@
 //! All layers of an image in one tree.
 
-use std::io::Read;
 use std::path::Path;
 
 use nix::errno::Errno;
@@ -9,30 +8,13 @@ use nix::fcntl::OFlag;
 use super::{How, Tally, Tree};
 use crate::error::{Error, Result, ignore};
 use crate::image::digest::Digest;
-use crate::image::document::{Config, Descriptor, Manifest};
+use crate::image::document::Descriptor;
+use crate::image::store::{Image, Store};
 use crate::sys::{At, Fd, Kernel, Mkdirat, Openat, copy, look};
 
-/// Where the layers' bytes are. Several threads ask at once.
-pub type Blobs<'a> = &'a (dyn Fn(&Descriptor) -> Result<Box<dyn Read + Send>> + Sync);
-
 /// The layers of an image and the digests of their archives, the lowest first.
-pub fn layers<'a>(
-    manifest: &'a Manifest,
-    config: &'a Config,
-) -> impl Iterator<Item = (&'a Descriptor, &'a Digest)> {
-    manifest.layers.iter().zip(&config.rootfs.diff_ids)
-}
-
-/// A digest for each layer with all that is below it: image-spec, config.md, "Layer ChainID".
-pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
-    let mut chain: Vec<Digest> = Vec::new();
-    for id in diff_ids {
-        chain.push(match chain.last() {
-            None => id.clone(),
-            Some(below) => Digest::of(format!("{below} {id}").as_bytes()),
-        });
-    }
-    chain
+pub(super) fn layers(image: &Image) -> impl Iterator<Item = (&Descriptor, &Digest)> {
+    image.manifest.layers.iter().zip(&image.config.rootfs.diff_ids)
 }
 
 /// Unpacks an image into `dir`, which is not there yet or empty.
@@ -41,8 +23,8 @@ pub fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
 /// What was made until something went wrong is taken away again.
 pub fn unpack_image(
     k: &Kernel,
-    blobs: Blobs,
-    (manifest, config): (&Manifest, &Config),
+    store: &Store,
+    image: &Image,
     dir: &Path,
     how: &How,
 ) -> Result<Tally> {
@@ -52,8 +34,8 @@ pub fn unpack_image(
     let root = Root::new(k, dir)?;
     let unpack = || {
         let mut tree = Tree::new(&root.fd, how)?;
-        for (layer, diff_id) in layers(manifest, config) {
-            tree.layer(k, &mut *blobs(layer)?, layer, diff_id)?;
+        for (layer, diff_id) in layers(image) {
+            tree.layer(k, &mut store.blob(layer)?, layer, diff_id)?;
         }
         tree.finish(k)
     };
@@ -103,21 +85,4 @@ impl Root<'_> {
 pub(super) fn open_directory(k: &Kernel, path: &Path) -> Result<Fd> {
     let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
     k.call(Openat { dir: At::CWD, path, flags, mode: 0 })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// image-spec, config.md: ChainID(L0|L1) = Digest(ChainID(L0) + " " + DiffID(L1)).
-    #[test]
-    fn a_chain_id_names_all_that_is_below() {
-        let ids = [Digest::of(b"a"), Digest::of(b"b"), Digest::of(b"c")];
-        let chain = chain_ids(&ids);
-        assert_eq!(chain[0], ids[0]);
-        let second = Digest::of(format!("{} {}", ids[0], ids[1]).as_bytes());
-        assert_eq!(chain[1], second);
-        assert_eq!(chain[2], Digest::of(format!("{second} {}", ids[2]).as_bytes()));
-        assert_eq!(chain_ids(&[]), []);
-    }
 }
