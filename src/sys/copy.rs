@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, ResolveFlag};
 use nix::libc;
 
 use super::kernel::{At, Fd, Kernel, Syscall};
-use super::{Fchownat, Openat, Openat2, Unlinkat};
+use super::{Fchmodat, Fchownat, Openat, Openat2, Unlinkat};
 use crate::error::{Error, Result};
 use crate::event::{Arg, Args};
 
@@ -176,7 +176,7 @@ fn empty(k: &Kernel, dir: Fd) -> Result<()> {
     for (name, is_dir) in super::look::entries(&dir)? {
         let path = Path::new(&name);
         if is_dir {
-            empty(k, enter(k, &dir, path, OFlag::O_DIRECTORY)?)?;
+            empty(k, enter_closed(k, &dir, path)?)?;
         }
         match k.call(Unlinkat { dir: dir.at(), path, directory: is_dir }) {
             // A file can be mounted on, too.
@@ -187,6 +187,19 @@ fn empty(k: &Kernel, dir: Fd) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Enters a directory to empty it, which may be closed to its own owner: so is the one in which overlay
+/// works.
+fn enter_closed(k: &Kernel, dir: &Fd, path: &Path) -> Result<Fd> {
+    match enter(k, dir, path, OFlag::O_DIRECTORY) {
+        Err(e) if e.errno() == Some(Errno::EACCES) => {
+            // Not through a link: it is a directory, and enter refuses to follow.
+            k.call(Fchmodat { dir: dir.at(), path, mode: 0o700 })?;
+            enter(k, dir, path, OFlag::O_DIRECTORY)
+        }
+        other => other,
+    }
 }
 
 /// On the way to a tree there may be mounts. On the tree itself there is none if `..` leads out of it
@@ -203,7 +216,7 @@ fn open_tree(k: &Kernel, path: &Path) -> Result<Fd> {
 fn enter(k: &Kernel, dir: &Fd, path: &Path, kind: OFlag) -> Result<Fd> {
     let (flags, resolve) = (kind | OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_XDEV);
     let call = Openat2 { dir: dir.at(), path, flags, mode: 0, resolve };
-    k.ask(call, &[Errno::ENOENT, Errno::EXDEV]).map_err(|e| match e.errno() {
+    k.ask(call, &[Errno::ENOENT, Errno::EXDEV, Errno::EACCES]).map_err(|e| match e.errno() {
         Some(Errno::EXDEV) => is_a_mount(dir, path),
         _ => e,
     })

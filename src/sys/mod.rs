@@ -28,6 +28,7 @@ pub mod below;
 mod lie;
 pub mod look;
 pub mod numbers;
+pub mod overlay;
 pub mod plumbing;
 pub mod ptrace;
 pub mod stop;
