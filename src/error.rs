@@ -139,6 +139,10 @@ impl From<serde_json::Error> for Error {
 
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Error {
+        // One of ours may have come through a reader or a library, which know the standard's only.
+        if let Some(own) = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            return own.clone();
+        }
         match e.raw_os_error() {
             Some(errno) => Error::yours(Errno::from_raw(errno).desc()),
             None => Error::yours(e.to_string()),

@@ -163,6 +163,18 @@ impl Observer for Observers {
 }
 
 impl Observers {
+    /// Of a verb that performs no steps: a line an event.
+    pub fn of_lines(events: Option<&Target>, quiet: bool, colour: When) -> Result<Observers> {
+        let mut list: Vec<Box<dyn Observer>> = Vec::new();
+        if let Some(target) = events {
+            list.push(Box::new(Json::open(target)?));
+        }
+        if !quiet {
+            list.push(Box::new(Terminal::standard(Manner::Folded, colour, false)));
+        }
+        Ok(Observers { list })
+    }
+
     /// None when nobody listens, so that nothing is made to be told.
     pub fn any(&self) -> Option<&dyn Observer> {
         (!self.list.is_empty()).then_some(self)

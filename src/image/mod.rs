@@ -13,12 +13,17 @@
 //! * [`names`]: what people write, as one of the places that have images;
 //! * [`digest`], [`document`]: the values;
 //! * [`store`]: the machine's own images, an OCI image layout;
-//! * [`registry`] and [`origin`]: where images come from;
+//! * [`registry`] and [`origin`]: where images come from; [`line`](mod@line): over which line;
 //! * [`pull`]: from there into the store;
 //! * [`layer`]: a layer's archive, as files;
 //! * [`dissect`]: an image taken apart for the eyes.
 
 pub mod digest;
 pub mod document;
+pub mod line;
 pub mod names;
 pub mod origin;
+pub mod platform;
+pub mod pull;
+pub mod registry;
+pub mod store;

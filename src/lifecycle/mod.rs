@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Named, Result};
-use crate::sys::look;
+use crate::sys::{home, look};
 
 /// What state.json holds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -119,14 +119,9 @@ pub fn default_root() -> PathBuf {
 /// Where a run that brings no root filesystem gets one of its own: a folder that goes with it.
 /// Not below the states: those are in memory, and often on a mount from which nothing may be run.
 pub fn folder_of_run(id: &str) -> PathBuf {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let data = match (set("XDG_DATA_HOME"), look::ids().0, set("HOME")) {
-        (Some(data), ..) => data,
-        (None, 0, _) => PathBuf::from("/var/lib"),
-        (None, _, Some(home)) => home.join(".local/share"),
-        (None, uid, None) => std::env::temp_dir().join(format!("learnc-data-{uid}")),
-    };
-    data.join("learnc").join(id)
+    let data = home::data_folder().join("learnc");
+    // Beside them are the images; no id has an `@`.
+    if id == "images" { data.join("images@") } else { data.join(id) }
 }
 
 /// An id that is free, for a run that was given none: `run-4242`.

@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Named, Result};
+use crate::image::line;
 use crate::sys::{Kernel, look, stop};
 
 /// No root filesystem for learning is larger, in bytes; a server that never stops is.
@@ -46,7 +47,7 @@ pub fn fetch(k: &Kernel, url: &str, sha256: Option<&str>, root: &Path) -> Result
 }
 
 fn download(url: &str, file: &Path) -> Result<(u64, String)> {
-    let mut response = super::line::agent().get(url).call().map_err(|e| refused(&e))?;
+    let mut response = line::agent().get(url).call().map_err(|e| refused(&e))?;
     let length = response.body().content_length();
     let mut body = response.body_mut().with_config().limit(LARGEST).reader();
     let bar = progress(length);

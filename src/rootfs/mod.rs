@@ -20,7 +20,6 @@
 pub mod archive;
 pub mod fetch;
 pub mod libraries;
-mod line;
 pub mod program;
 pub mod recipe;
 

@@ -83,6 +83,20 @@ pub fn wait(fd: BorrowedFd, ready: PollFlags, patience: Option<Duration>) -> io:
     }
 }
 
+/// Lets this much time go by.
+///
+/// # Errors
+/// This process is asked to end before.
+pub fn pause(time: Duration) -> Result<()> {
+    // The descriptor is of an end of a pipe to which nobody writes, and which nobody closes.
+    let (quiet, _kept) = io::pipe()?;
+    match wait(quiet.as_fd(), PollFlags::POLLIN, Some(time)) {
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => Ok(()),
+        Err(e) => go_on().and(Err(e.into())),
+        Ok(()) => Ok(()),
+    }
+}
+
 /// Connects to an address of the network.
 ///
 /// # Errors

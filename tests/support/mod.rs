@@ -21,6 +21,8 @@
 // A test file uses some of it; and tests may do what the product does only through src/sys.
 #![allow(dead_code, unused_imports, clippy::disallowed_methods)]
 
+pub mod archives;
+pub mod asking;
 pub mod beside;
 pub mod bundle;
 pub mod compared;
@@ -28,12 +30,14 @@ pub mod console;
 pub mod derived;
 pub mod faults;
 pub mod host;
+pub mod images;
 pub mod life;
 pub mod needs;
 pub mod portrait;
 pub mod rules;
 pub mod said;
 pub mod script;
+pub mod server;
 pub mod shape;
 pub mod strace;
 pub mod stranger;

@@ -1,0 +1,145 @@
+//! Pulling: from somebody who has an image into the store.
+//!
+//! ```text
+//!   name ─► top ─► (index ─► the one for this platform) ─► manifest ─► config
+//!                                                             │
+//!                                   layers, some at once ◄────┘      then the name, last of all
+//! ```
+//!
+//! What is in the store already is not asked for again. Each blob goes straight into its file there, and through
+//! its digest on the way; one that breaks off stays, and the next pull goes on with it. The name comes last: a
+//! pull that ends early leaves the name as it was. The index is kept whole, so that the digest behind a tag is
+//! the registry's own; the images for other platforms are not fetched.
+
+mod bars;
+mod ear;
+mod layers;
+
+use std::io::Write;
+
+use super::document::{Config, Descriptor, Index, LARGEST, Manifest, Platform};
+use super::origin::Source;
+use super::store::Store;
+use crate::error::{Error, Result};
+use crate::event::{Event, Lane};
+use crate::sys::{Kernel, Manner, look};
+use ear::Ear;
+
+/// How many indexes may stand in one another.
+const DEEPEST: usize = 4;
+
+/// How many layers come at once, where nobody says otherwise: two lines fill most connections, and registries count
+/// how many one opens.
+const AT_ONCE: usize = 3;
+
+/// How a pull is done.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Shows on a terminal how far each layer is.
+    pub bars: bool,
+    /// How many layers come at once.
+    pub at_once: usize,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { bars: false, at_once: AT_ONCE }
+    }
+}
+
+/// Brings an image into the store, under this name: the descriptor of what the name means.
+pub fn pull(
+    k: &Kernel,
+    store: &Store,
+    source: &dyn Source,
+    name: &str,
+    wish: &Platform,
+    options: &Options,
+) -> Result<Descriptor> {
+    let ear = Ear::of(k);
+    let done = ear.listen(|k| {
+        let _hold = store.hold(k)?;
+        let top = image(k, store, source, wish, options)?;
+        store.name(k, name, &top)?;
+        Ok(top)
+    });
+    ear.sum_up(store.dir());
+    done
+}
+
+fn image(
+    k: &Kernel,
+    store: &Store,
+    source: &dyn Source,
+    wish: &Platform,
+    options: &Options,
+) -> Result<Descriptor> {
+    let (top, bytes) = source.top(k)?;
+    keep(store, &top, &bytes)?;
+    let manifest = manifest(k, store, source, wish, (top.clone(), bytes))?;
+    // What cannot be unpacked is not fetched.
+    manifest.layers.iter().try_for_each(|layer| layer.compression().map(drop))?;
+    if manifest.config.size > LARGEST {
+        let text = format!("config: {} bytes, more than {LARGEST}", manifest.config.size);
+        return Err(Error::yours(text).at(source.name()));
+    }
+    let config = Config::parse(&config(k, store, source, &manifest.config)?, &manifest)?;
+    if !wish.runs(&config.platform) {
+        let text = format!("the image is for {}, and {wish} was asked for", config.platform);
+        k.tell(|_| Event::Warning { text });
+    }
+    layers::all(k, store, source, &manifest.layers, options)?;
+    Ok(top)
+}
+
+/// The manifest for this platform, wherever below the top it is.
+fn manifest(
+    k: &Kernel,
+    store: &Store,
+    source: &dyn Source,
+    wish: &Platform,
+    top: (Descriptor, Vec<u8>),
+) -> Result<Manifest> {
+    let (mut what, mut bytes) = top;
+    for _ in 0..DEEPEST {
+        if !what.is_index() {
+            return Manifest::parse(&bytes).map_err(|e| e.at(source.name()));
+        }
+        let index = Index::parse(&bytes).map_err(|e| e.at(source.name()))?;
+        what = wish.choose(&index).map_err(|e| e.at(source.name()))?.clone();
+        bytes = match store.has(&what) {
+            true => store.read(k, &what)?,
+            false => {
+                let bytes = source.document(k, &what)?;
+                keep(store, &what, &bytes)?;
+                bytes
+            }
+        };
+    }
+    Err(Error::yours("indexes in indexes, too deep").at(source.name()))
+}
+
+fn config(k: &Kernel, store: &Store, source: &dyn Source, what: &Descriptor) -> Result<Vec<u8>> {
+    if store.has(what) {
+        return store.read(k, what);
+    }
+    let came = layers::fetch(k, store, source, what, &layers::Progress::none());
+    came.map_err(|e| e.at("config"))?;
+    // It was told when it came.
+    store.read(&silent(), what)
+}
+
+fn silent() -> Kernel<'static> {
+    Kernel::new(Manner::Silent, Lane::Runtime, look::pid())
+}
+
+/// Puts a document into the store. It was checked, and told, when it came.
+fn keep(store: &Store, what: &Descriptor, bytes: &[u8]) -> Result<()> {
+    let k = &silent();
+    let mut incoming = store.begin(k, what)?;
+    if !incoming.is_there() {
+        incoming.restart()?;
+        incoming.write_all(bytes)?;
+    }
+    incoming.finish(k)
+}

@@ -1,0 +1,345 @@
+//! One question to a registry: with what must be shown, through redirects, again where the line breaks.
+//!
+//! RFC 9110. What goes wrong is of two kinds. Some of it passes: a line that breaks, 429, 503. It is tried again. The
+//! rest is an answer: 404 will be 404 the next time.
+
+use std::io::Read;
+use std::net::ToSocketAddrs;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use ureq::Body;
+use ureq::http::{Response, Uri, header};
+
+use super::{Inside, rules};
+use crate::args;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::image::line::{Inward, is_public};
+use crate::sys::stop;
+
+/// How often one answer may lead elsewhere.
+const REDIRECTS: usize = 5;
+
+/// The longest pause that a server can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Of a refusal's body, in bytes, is read no more.
+const COMPLAINT: u64 = 8 << 10;
+
+/// What was asked, and answered.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    url: String,
+    status: u16,
+    media_type: String,
+    bytes: Option<u64>,
+}
+
+impl Said {
+    pub fn event(self, index: Option<usize>) -> Event {
+        let Said { url, status, media_type, bytes } = self;
+        Event::Requested { index, method: "GET".into(), url, status, media_type, bytes }
+    }
+}
+
+/// Somebody who hears what is asked.
+pub(super) type Tell<'a> = &'a mut dyn FnMut(Said);
+
+/// An answer's head, with the body to be read.
+pub(super) struct Asked(pub Response<Body>);
+
+impl Asked {
+    pub fn field(&self, name: &str) -> Option<String> {
+        self.0.headers().get(name)?.to_str().ok().map(str::to_owned)
+    }
+
+    pub fn length(&self) -> Option<u64> {
+        self.field("content-length")?.trim().parse().ok()
+    }
+
+    pub fn status(&self) -> u16 {
+        self.0.status().as_u16()
+    }
+}
+
+/// Why there is no answer, or none that one can go by.
+pub(super) enum Trouble {
+    /// It may be better later; the server may have said when.
+    Passing(Error, Option<Duration>),
+    Lasting(Error),
+}
+
+impl From<Error> for Trouble {
+    fn from(e: Error) -> Trouble {
+        Trouble::Lasting(e)
+    }
+}
+
+/// What is asked.
+pub(super) struct Question<'a> {
+    pub uri: &'a Uri,
+    /// What is shown of how: the registry's own addresses whole, others without their query.
+    pub shown: String,
+    pub accept: &'a str,
+    /// From which byte on.
+    pub from: u64,
+    pub pass: Option<&'a str>,
+}
+
+impl Inside {
+    /// Tries until it works, or the patience is over.
+    pub fn patiently<T>(&self, mut attempt: impl FnMut() -> Result<T, Trouble>) -> Result<T> {
+        let mut tries = 0;
+        loop {
+            stop::go_on()?;
+            let (error, wish) = match attempt() {
+                Ok(done) => return Ok(done),
+                Err(Trouble::Lasting(e)) => return stop::go_on().and(Err(e)),
+                Err(Trouble::Passing(e, wish)) => (e, wish),
+            };
+            self.pause(&mut tries, error, wish)?;
+        }
+    }
+
+    /// Waits before the next try, if there shall be one.
+    pub fn pause(&self, tries: &mut u32, error: Error, wish: Option<Duration>) -> Result<()> {
+        stop::go_on()?;
+        if *tries >= self.options.tries {
+            let times = *tries + 1;
+            return Err(if times > 1 {
+                error.because(format!("tried {times} times"))
+            } else {
+                error
+            });
+        }
+        let pause = self.options.pause * 2u32.pow((*tries).min(10));
+        *tries += 1;
+        stop::pause(pause.max(wish.unwrap_or_default()).min(LONGEST_PAUSE))
+    }
+
+    /// Whatever is below the registry's own address.
+    pub fn at_home(&self, path: &str) -> Result<Uri> {
+        let home = self.home.to_string();
+        format!("{}{path}", home.trim_end_matches('/'))
+            .parse()
+            .map_err(|_| Error::yours(format!("{path} is no path of an address")))
+    }
+
+    /// Asks the registry, and shows what it wants to be shown.
+    pub fn ask(&self, path: &str, accept: &str, from: u64, tell: Tell) -> Result<Asked, Trouble> {
+        let uri = self.at_home(path)?;
+        let (mut pass, mut is_new) = (self.pass(), false);
+        loop {
+            let question = Question {
+                uri: &uri,
+                shown: rules::shown(&uri),
+                accept,
+                from,
+                pass: pass.as_deref(),
+            };
+            let asked = self.follow(question, tell)?;
+            match asked.status() {
+                200 | 206 => return Ok(asked),
+                401 if !is_new => {
+                    pass = Some(self.new_pass(&asked, pass.as_deref(), tell)?);
+                    is_new = true;
+                }
+                _ => return Err(self.refusal(asked)),
+            }
+        }
+    }
+
+    /// Asks, and goes where the answers lead.
+    pub fn follow(&self, question: Question, tell: Tell) -> Result<Asked, Trouble> {
+        let Question { uri, mut shown, accept, from, pass } = question;
+        let mut at = uri.clone();
+        for _ in 0..=REDIRECTS {
+            // To the very server that it is for, and to no other.
+            let pass = pass.filter(|_| rules::same_origin(&at, uri));
+            let asked = Asked(self.send(&at, accept, from, pass)?);
+            tell(Said {
+                url: args::plain(&shown).to_string(),
+                status: asked.status(),
+                media_type: said_type(&asked),
+                bytes: asked.length(),
+            });
+            if ![301, 302, 303, 307, 308].contains(&asked.status()) {
+                return Ok(asked);
+            }
+            let location = asked.field("location").unwrap_or_default();
+            at = rules::next(&at, &location, self.is_local())?;
+            shown = rules::shown(&at);
+        }
+        Err(Error::yours(format!("the registry leads on and on: {REDIRECTS} redirects")).into())
+    }
+
+    fn send(
+        &self,
+        uri: &Uri,
+        accept: &str,
+        from: u64,
+        pass: Option<&str>,
+    ) -> Result<Response<Body>, Trouble> {
+        let host = uri.host().unwrap_or_default();
+        let agent = match () {
+            () if rules::is_loopback(host) => &self.direct,
+            () if self.is_local() => &self.anywhere,
+            () => &self.public,
+        };
+        let mut request = agent.get(uri).header(header::ACCEPT, accept);
+        if from > 0 {
+            request = request.header(header::RANGE, format!("bytes={from}-"));
+        }
+        if let Some(pass) = pass {
+            request = request.header(header::AUTHORIZATION, pass);
+        }
+        let answer = request.call().map_err(|e| self.trouble(uri, &e));
+        self.met.fetch_or(answer.is_ok(), Ordering::Relaxed);
+        answer
+    }
+
+    /// What a line that broke, or never was, means.
+    fn trouble(&self, uri: &Uri, e: &ureq::Error) -> Trouble {
+        use std::io::ErrorKind;
+        let host = uri.authority().map(|host| host.to_string()).unwrap_or_default();
+        let at = |error: Error| error.at(args::plain(&host).to_string());
+        let met = self.met.load(Ordering::Relaxed);
+        match e {
+            ureq::Error::HostNotFound => at(Error::yours("no host of that name was found")
+                .try_this("is there a network, and is the registry's name spelt so?"))
+            .into(),
+            ureq::Error::Other(other) if other.is::<Inward>() => {
+                at(Error::yours("the registry leads where no registry may")
+                    .because(other.to_string()))
+                .into()
+            }
+            ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused && !met => {
+                at(Error::yours("nobody listens there").try_this("is the registry running?")).into()
+            }
+            ureq::Error::Io(io) if io.kind() == ErrorKind::InvalidData => {
+                let error = Error::yours("the server cannot prove who it is, or speaks no TLS");
+                let error = error.because(io.to_string());
+                at(error.try_this("--plain-http, only if the registry is yours and speaks http"))
+                    .into()
+            }
+            ureq::Error::Io(io) => {
+                Trouble::Passing(at(Error::yours(format!("the connection broke: {io}"))), None)
+            }
+            ureq::Error::Timeout(_) => {
+                Trouble::Passing(at(Error::yours("the server is silent")), None)
+            }
+            e => {
+                at(Error::yours("the server's answer cannot be understood").because(e.to_string()))
+                    .into()
+            }
+        }
+    }
+
+    /// What a status that is no success means.
+    pub fn refusal(&self, mut asked: Asked) -> Trouble {
+        let status = asked.status();
+        let complaint = complaint(&mut asked);
+        let error = match status {
+            401 | 403 => self.denied(status, &complaint),
+            404 => Error::yours("the registry has no such image")
+                .try_this("is the name right, and the tag?"),
+            _ => Error::yours(format!("the registry answered {status}")),
+        };
+        let error = if complaint.is_empty() { error } else { error.because(complaint) };
+        match status {
+            408 | 429 | 500 | 502 | 503 | 504 => {
+                let wish =
+                    asked.field("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+                Trouble::Passing(error, wish.map(Duration::from_secs))
+            }
+            _ => error.into(),
+        }
+    }
+
+    /// Whether the registry is on this machine or in its network, and so may lead there.
+    pub fn is_local(&self) -> bool {
+        *self.is_local.get_or_init(|| {
+            let host = self.home.host().unwrap_or_default();
+            if rules::is_inward(host) {
+                return true;
+            }
+            // Behind a proxy it is the proxy who looks names up.
+            let proxy = ureq::Proxy::try_from_env();
+            if proxy.is_some_and(|proxy| !proxy.is_no_proxy(&self.home)) {
+                return false;
+            }
+            let port = self.home.port_u16().unwrap_or(443);
+            let found = (host, port).to_socket_addrs();
+            found.is_ok_and(|mut found| found.any(|address| !is_public(address.ip())))
+        })
+    }
+
+    /// A small document: all of it, or an error.
+    pub fn document(
+        &self,
+        path: &str,
+        accept: &str,
+        limit: u64,
+        tell: Tell,
+    ) -> Result<(Asked, Vec<u8>)> {
+        self.patiently(|| {
+            let mut asked = self.ask(path, accept, 0, tell)?;
+            let bytes = self.all(&mut asked, limit)?;
+            Ok((asked, bytes))
+        })
+    }
+
+    /// The body, which must not be larger than this, nor take forever.
+    pub fn all(&self, asked: &mut Asked, limit: u64) -> Result<Vec<u8>, Trouble> {
+        let large = |bytes: u64| {
+            Error::yours("the server's answer is too large")
+                .because(format!("{bytes} bytes or more; {limit} at most are read"))
+        };
+        let length = asked.length();
+        if let Some(length) = length.filter(|length| *length > limit) {
+            return Err(large(length).into());
+        }
+        let (mut bytes, mut piece) = (vec![], vec![0; 64 << 10]);
+        let end = Instant::now() + self.options.patience;
+        let mut body = asked.0.body_mut().with_config().limit(u64::MAX).reader();
+        loop {
+            let count = body.read(&mut piece).map_err(|e| {
+                Trouble::Passing(Error::yours(format!("the connection broke: {e}")), None)
+            })?;
+            bytes.extend_from_slice(&piece[..count]);
+            if bytes.len() as u64 > limit {
+                return Err(large(bytes.len() as u64).into());
+            }
+            if count == 0 {
+                return Ok(bytes);
+            }
+            if Instant::now() > end {
+                return Err(Trouble::Passing(
+                    Error::yours("the server's answer does not end"),
+                    None,
+                ));
+            }
+        }
+    }
+}
+
+fn said_type(asked: &Asked) -> String {
+    let said = asked.field("content-type").unwrap_or_default();
+    said.chars().filter(|c| matches!(c, ' '..='~')).take(127).collect()
+}
+
+/// `{"errors": [{"code": "DENIED", "message": "…"}]}`: distribution-spec, "Error Codes".
+fn complaint(asked: &mut Asked) -> String {
+    let mut bytes = vec![];
+    let reader = asked.0.body_mut().with_config().limit(u64::MAX).reader();
+    let _ = reader.take(COMPLAINT).read_to_end(&mut bytes);
+    let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let first = &value["errors"][0];
+    let words = [&first["code"], &first["message"]].map(|word| word.as_str().unwrap_or_default());
+    let text = words.join(": ");
+    match text.as_str() {
+        ": " => String::new(),
+        text => format!("it says {}", args::plain(&text.chars().take(200).collect::<String>())),
+    }
+}
