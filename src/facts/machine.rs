@@ -191,7 +191,7 @@ fn status_field(status: &str, name: &str) -> Option<u8> {
 }
 
 /// `nodev\tproc` or `\text4`: the last word.
-fn filesystems(text: &str, kernel: &str) -> Vec<String> {
+pub(super) fn filesystems(text: &str, kernel: &str) -> Vec<String> {
     let last = text.lines().filter_map(|line| line.split_ascii_whitespace().last());
     let mut names: Vec<String> = last.map(str::to_owned).collect();
     let modules = look::read_if_there(format!("/lib/modules/{kernel}/modules.dep"));

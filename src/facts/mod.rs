@@ -6,12 +6,14 @@
 
 mod cgroups;
 pub mod machine;
+pub mod overlay;
 mod user;
 
 use serde::{Deserialize, Serialize};
 
 pub use cgroups::{Cgroups, Hierarchy, Level, Unified, directories as cgroup_directories};
 pub use machine::Machine;
+pub use overlay::Overlay;
 
 use crate::sys::{CapSet, look};
 
@@ -51,6 +53,9 @@ pub struct Facts {
     /// Where newuidmap and newgidmap are, if both are there.
     #[serde(default)]
     pub idmap_helpers: Option<(String, String)>,
+    /// Read where a root filesystem is made of layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<Overlay>,
     /// What only doctor asks for.
     #[serde(default)]
     pub machine: Option<Machine>,

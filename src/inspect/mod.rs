@@ -4,7 +4,8 @@
 //! is no object that could be asked; it is a process some of whose properties are not the host's.
 //! So this room takes a [`Portrait`] of a process, any process, and holds two of them side by side
 //! ([`differences()`]). What else a run changes is read here too: what the kernel counted in the
-//! container's cgroup ([`counters`]), a root filesystem that has no process yet ([`tree`]), and whether
+//! container's cgroup ([`counters`]), a root filesystem that has no process yet ([`tree`]), what was written
+//! on top of layers ([`upper`]), and whether
 //! the host is afterwards as it was ([`host`]).
 //!
 //! Nothing here acts, and nothing is guessed: what cannot be read is an empty cell.
@@ -16,6 +17,7 @@ pub mod portrait;
 pub mod root;
 pub mod status;
 pub mod tree;
+pub mod upper;
 
 pub use differences::differences;
 pub use portrait::Portrait;

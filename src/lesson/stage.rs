@@ -46,6 +46,9 @@ pub struct Head {
     /// Fields of that config which this one leaves out or has otherwise, as paths.
     #[serde(default)]
     pub without: Vec<String>,
+    /// How its root filesystem is made.
+    #[serde(default)]
+    pub root: Root,
     /// Other names by which people look for it.
     #[serde(default)]
     pub also: Vec<String>,
@@ -61,6 +64,17 @@ pub struct Head {
     /// ```
     #[serde(default)]
     pub expect: Vec<String>,
+}
+
+/// How a stage's root filesystem is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Root {
+    /// A tree of its own.
+    #[default]
+    Tree,
+    /// That tree as a layer, another above it that changes it, and one to write to.
+    Layers,
 }
 
 /// A command for a stage's shell. The tests run it there and hold its output against `prints`.

@@ -11,6 +11,8 @@ pub mod state;
 
 pub mod tree;
 
+pub mod overlay;
+
 pub mod cgroups;
 
 pub mod namespaces;

@@ -89,7 +89,7 @@ pub fn perform(k: &Kernel, what: &Rootfs, root: &mut Option<Fd>) -> Result<()> {
     }
 }
 
-fn hold(k: &Kernel, path: &Path) -> Result<Fd> {
+pub(super) fn hold(k: &Kernel, path: &Path) -> Result<Fd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     k.call(Openat { dir: At::CWD, path, flags, mode: 0 }).map_err(|e| not_there(e, path))
 }

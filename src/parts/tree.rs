@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+use super::overlay;
 use super::step::{Step, config, default, needed};
 use crate::error::{Error, Result, ignore};
 use crate::lifecycle::journal::{Journal, Undo};
@@ -59,7 +60,7 @@ pub enum What {
 pub fn steps(root: &Path, recipe: &Recipe, owner: Option<(u32, u32)>) -> Vec<Step<Tree>> {
     let asked = || config("root.path");
     let step = |key, asked, what| Step::runtime(key, asked, Tree { root: root.to_owned(), what });
-    let mut steps = vec![step("root_place", asked(), What::Place { shared: owner.is_some() })];
+    let mut steps = vec![place_step(root, owner)];
     match recipe {
         Recipe::Tree(tree) => {
             let programs = || needed("a container, which runs programs of its own root");
@@ -101,6 +102,12 @@ pub fn steps(root: &Path, recipe: &Recipe, owner: Option<(u32, u32)>) -> Vec<Ste
         steps.push(step("root_owner", asked, What::Give { uid, gid }).about(uid.to_string()));
     }
     steps
+}
+
+/// The folder alone, for what is put there by others.
+pub fn place_step(root: &Path, owner: Option<(u32, u32)>) -> Step<Tree> {
+    let what = What::Place { shared: owner.is_some() };
+    Step::runtime("root_place", config("root.path"), Tree { root: root.to_owned(), what })
 }
 
 fn shown(path: &Path) -> String {
@@ -197,7 +204,8 @@ fn debootstrap(k: &Kernel, program: &Path, root: &Path) -> Result<()> {
 
 /// The commands that do the same.
 pub fn by_hand(tree: &Tree) -> Vec<String> {
-    let (root, download) = ("\"$ROOT\"", "\"$ROOT\".download");
+    let root = &overlay::folder_by_hand(&tree.root);
+    let download = format!("{root}.download");
     let inside = |path: &Path| format!("{root}/{}", crate::args::shell(path));
     let word = |path: &Path| crate::args::shell(path);
     match &tree.what {

@@ -5,7 +5,8 @@
 //!   created             the container's portrait: complete, and nothing of its program in it yet;
 //!                       what it alone can say, for which it is asked over the conversation
 //!   started             what execve decides: capabilities, filters
-//!   ended               what the kernel counted in its cgroup, which stands for a moment longer
+//!   ended               what the kernel counted in its cgroup, which stands for a moment longer;
+//!                       what was written on top of the layers of its root
 //!   undone              the host again
 //! ```
 //!
@@ -20,8 +21,9 @@ use super::parent::Created;
 use crate::event::{Difference, Event};
 use crate::inspect::counters::counters;
 use crate::inspect::host::{Host, Made};
-use crate::inspect::{Portrait, differences, tree};
+use crate::inspect::{Portrait, differences, tree, upper};
 use crate::parts::namespaces::Namespace;
+use crate::parts::overlay::upper_of;
 use crate::plan::{Act, Plan, Step};
 use crate::sys::look;
 use crate::sys::namespace::KINDS;
@@ -55,7 +57,9 @@ impl<'a> Comparison<'a> {
         if let Some(own) = created.own() {
             portrait.complete(&own);
         }
-        let root = self.plan.root().and_then(look::identity);
+        // A joined tree is another directory than the one that it is mounted on.
+        let own = portrait.root.as_ref().and_then(|root| root.identity);
+        let root = own.or_else(|| self.plan.root().and_then(look::identity));
         self.before.container(root, portrait.namespaces.get("mnt").cloned());
         self.container = Some(portrait);
     }
@@ -79,6 +83,10 @@ impl<'a> Comparison<'a> {
         };
         let mut rows = differences(&self.host, container, &joined(self.plan));
         rows.extend(counters(self.plan.cgroups(), &self.limits));
+        if let Some((folder, names)) = self.plan.joined() {
+            let lower: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+            rows.extend(upper::differences(&upper_of(folder), &lower));
+        }
         Event::Changed { rows }
     }
 

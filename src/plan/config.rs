@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use nix::mount::MsFlags;
 use oci_spec::runtime::{Linux, LinuxNamespaceType as Ns, Spec};
 
+use super::layers::{self, Join};
 use super::step::{Act, Step};
 use super::{Options, Terminals, ids};
 use crate::bundle::Bundle;
@@ -19,11 +19,10 @@ use crate::lifecycle::Record;
 use crate::parts::idmap::{self, Maps};
 use crate::parts::namespaces::Namespaces;
 use crate::parts::process::{Process, Program};
-use crate::parts::rootfs::{self, Rootfs};
 use crate::parts::state::State;
-use crate::parts::step::{config, default, needed};
+use crate::parts::step::{config, default};
 use crate::parts::terminal::Terminal;
-use crate::parts::{self, cgroups, devices, identity, limits, masks, mounts, sysctl, tree};
+use crate::parts::{self, cgroups, devices, identity, limits, masks, mounts, sysctl};
 use crate::sys::below;
 
 /// Steps of one part.
@@ -42,6 +41,8 @@ pub(super) struct Config<'a> {
     /// User and group of whoever runs this.
     pub(super) runner: (u32, u32),
     pub(super) rootfs: PathBuf,
+    /// How the layers of its root filesystem are joined; None where there are none, or they are copied.
+    pub(super) join: Option<Join>,
     pub(super) terminal: bool,
     pub(super) warnings: Vec<String>,
 }
@@ -74,6 +75,7 @@ impl<'a> Config<'a> {
                 .try_this("the folder that becomes `/`, relative to the bundle: \"rootfs\""));
         };
         let rootfs = bundle.path.join(path);
+        let join = layers::join(options, &namespaces, maps.is_some(), facts, &mut warnings);
         let terminal = spec.process().as_ref().and_then(|p| p.terminal()).unwrap_or(false);
         Ok(Config {
             bundle,
@@ -85,6 +87,7 @@ impl<'a> Config<'a> {
             maps,
             runner: (facts.uid, facts.gid),
             rootfs,
+            join,
             terminal,
             warnings,
         })
@@ -96,12 +99,6 @@ impl<'a> Config<'a> {
 
     fn linux_list(&self, field: fn(&Linux) -> &Option<Vec<String>>) -> Option<&'a Vec<String>> {
         self.linux.and_then(|linux| field(linux).as_ref())
-    }
-
-    pub(super) fn tree(&self) -> Steps<tree::Tree> {
-        let recipe = self.options.recipe.as_ref();
-        let steps = recipe.map(|recipe| tree::steps(&self.rootfs, recipe, self.owner_outside()));
-        steps.unwrap_or_default()
     }
 
     pub(super) fn cgroup_wishes(&self) -> cgroups::Wishes<'a> {
@@ -121,7 +118,7 @@ impl<'a> Config<'a> {
         masks::steps(paths(Linux::masked_paths), paths(Linux::readonly_paths))
     }
 
-    fn own_mounts(&self) -> bool {
+    pub(super) fn own_mounts(&self) -> bool {
         self.namespaces.has(Ns::Mount)
     }
 
@@ -137,43 +134,6 @@ impl<'a> Config<'a> {
     pub(super) fn names(&self) -> Result<Steps<identity::Identity>> {
         let (host, domain) = (self.spec.hostname().as_deref(), self.spec.domainname().as_deref());
         identity::steps(host, domain, self.namespaces.has(Ns::Uts))
-    }
-
-    pub(super) fn root_before(&self) -> Result<Vec<Step>> {
-        let path = self.rootfs.clone();
-        if !self.own_mounts() {
-            let act = Act::Rootfs(Rootfs::Hold { path });
-            return Ok(vec![Step::container("hold_root", config("root.path"), act)]);
-        }
-        // A shared mount cannot be pivoted below, so the build is done as slave or private, and
-        // `shared` is set at the end.
-        let (asked, flags) = match self.propagation()? {
-            Some(flags) if !flags.contains(MsFlags::MS_SHARED) => {
-                (config("linux.rootfsPropagation"), flags | MsFlags::MS_REC)
-            }
-            _ => {
-                (default("nothing mounted inside reaches the host"), rootfs::propagation("rslave")?)
-            }
-        };
-        let flags = flags - MsFlags::MS_UNBINDABLE;
-        let flags = match flags.intersects(MsFlags::MS_SLAVE | MsFlags::MS_PRIVATE) {
-            true => flags,
-            false => flags | MsFlags::MS_PRIVATE,
-        };
-        let propagation = Act::Rootfs(Rootfs::Propagation { flags });
-        let bind = Act::Rootfs(Rootfs::Bind { path });
-        Ok(vec![
-            Step::container("propagation", asked, propagation),
-            Step::container("bind_root", needed("pivot_root, which wants a mount point"), bind),
-        ])
-    }
-
-    fn propagation(&self) -> Result<Option<MsFlags>> {
-        self.linux
-            .and_then(|l| l.rootfs_propagation().as_deref())
-            .filter(|name| !name.is_empty())
-            .map(rootfs::propagation)
-            .transpose()
     }
 
     pub(super) fn mounts(
@@ -246,38 +206,6 @@ impl<'a> Config<'a> {
         let asked = self.linux.and_then(|l| l.sysctl().clone()).unwrap_or_default();
         let sorted: BTreeMap<String, String> = asked.into_iter().collect();
         sysctl::steps(&sorted, &self.namespaces)
-    }
-
-    pub(super) fn swap(&self) -> Step {
-        let (key, act) = match (self.own_mounts(), self.options.no_pivot) {
-            (true, false) => ("pivot_root", Rootfs::Pivot),
-            (true, true) => ("move_root", Rootfs::Move),
-            (false, _) => ("chroot", Rootfs::Chroot),
-        };
-        Step::container(key, config("root.path"), Act::Rootfs(act))
-    }
-
-    pub(super) fn root_after(&self) -> Result<Vec<Step>> {
-        let mut steps = Vec::new();
-        if self.spec.root().as_ref().and_then(|r| r.readonly()).unwrap_or(false) {
-            if !self.own_mounts() {
-                return Err(Error::yours(
-                    "without a mount namespace this would be the host's mount",
-                )
-                .at("root.readonly")
-                .try_this("add {\"type\":\"mount\"} to linux.namespaces"));
-            }
-            let act = Act::Rootfs(Rootfs::ReadOnly);
-            steps.push(Step::container("readonly_root", config("root.readonly"), act));
-        }
-        if let Some(flags) = self.propagation()?.filter(|_| self.own_mounts())
-            && flags.intersects(MsFlags::MS_SHARED | MsFlags::MS_UNBINDABLE)
-        {
-            let act = Act::Rootfs(Rootfs::Final { flags });
-            let asked = config("linux.rootfsPropagation");
-            steps.push(Step::container("root_propagation", asked, act));
-        }
-        Ok(steps)
     }
 
     pub(super) fn limits(&self) -> Result<Steps<limits::Limit>> {

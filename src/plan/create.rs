@@ -23,8 +23,8 @@ pub fn plan(bundle: &Bundle, options: &Options, facts: &Facts) -> Result<Plan> {
 
     // The state folder is the lock on the id, and holds the journal that the next steps write to.
     steps.push(c.open_state());
-    // A root filesystem of the run's own, where no bundle brings one.
-    steps.extend(all(c.tree(), Act::Tree));
+    // A root filesystem of the run's own, or the layers of one, where no bundle brings it.
+    steps.extend(c.own_root());
     if options.recipe.is_some() && !c.has_program() {
         return Ok(Plan::without_a_process(options, steps, bundle.warnings.clone()));
     }

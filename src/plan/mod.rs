@@ -10,6 +10,8 @@
 mod config;
 pub mod create;
 mod ids;
+pub mod layers;
+mod root;
 pub mod step;
 
 use std::path::{Path, PathBuf};
@@ -19,11 +21,13 @@ use nix::sched::CloneFlags;
 use crate::event::{Event, FORMAT, Lane, StepInfo};
 use crate::parts::cgroups::Cgroup;
 use crate::parts::namespaces::Namespace;
+use crate::parts::overlay::{Overlay, What as Joins};
 use crate::parts::process::Process;
 use crate::parts::state::State;
 use crate::parts::tree::What;
 use crate::rootfs::Recipe;
 pub use create::plan;
+pub use layers::Layers;
 pub use step::{Act, Step};
 
 /// What the command line decides, beside the config.
@@ -45,6 +49,8 @@ pub struct Options {
     pub preserve_fds: u32,
     /// How the root filesystem is made, when it is not the bundle's own.
     pub recipe: Option<Recipe>,
+    /// What it is joined from, where it is more than one tree.
+    pub layers: Option<Layers>,
     /// No cgroup unless the config asks for one: by its path, by limits, or by a cgroup namespace.
     pub no_cgroup_unasked: bool,
     /// A limit that this machine cannot give is left out with a warning, and is no error: the config is
@@ -96,21 +102,27 @@ impl Plan {
         Plan::new(options, steps, (end, end), warnings)
     }
 
-    /// Steps that are in this other plan too, to the last argument, are known from there. Of those whose
-    /// arguments follow from other steps it is enough that they are: the record that is written in the
-    /// end, and who may get to the folder.
-    pub fn grows_from(&mut self, base: &Plan) {
+    /// Steps that are in one of these other plans too, to the last argument, are known from there. Of those
+    /// whose arguments follow from other steps it is enough that they are: the record that is written in the
+    /// end, and who may get to the folder. And files are the same in whatever folder they are put.
+    pub fn grows_from(&mut self, before: &[Plan]) {
         let follows = |step: &Step| match &step.act {
             Act::State(State::Created { .. }) => true,
             Act::Tree(tree) => matches!(tree.what, What::Place { .. }),
             _ => false,
         };
-        let alike = |step: &Step, other: &Step| {
-            step == other || follows(step) && follows(other) && step.key == other.key
+        let files = |step: &Step, other: &Step| match (&step.act, &other.act) {
+            (Act::Tree(own), Act::Tree(other)) => own.what == other.what,
+            _ => false,
         };
-        let has = |step: &Step| base.steps.iter().any(|other| alike(step, other));
+        let alike = |step: &Step, other: &Step| {
+            let same = follows(step) && follows(other) || files(step, other);
+            step == other || same && step.key == other.key
+        };
+        let told = || before.iter().flat_map(|plan| &plan.steps);
         let steps = self.steps.iter().enumerate();
-        self.known = steps.filter(|(_, step)| has(step)).map(|(i, _)| i).collect();
+        let known = steps.filter(|(_, step)| told().any(|other| alike(step, other)));
+        self.known = known.map(|(i, _)| i).collect();
     }
 
     /// The infos of all steps, for observers.
@@ -164,6 +176,16 @@ impl Plan {
     pub fn own_root(&self) -> Option<&Path> {
         self.steps.iter().find_map(|step| match &step.act {
             Act::Tree(tree) => Some(tree.root.as_path()),
+            _ => None,
+        })
+    }
+
+    /// What the root filesystem is joined from: the run's folder, and names in it, the highest layer first.
+    pub fn joined(&self) -> Option<(&Path, &[String])> {
+        self.steps.iter().find_map(|step| match &step.act {
+            Act::Overlay(Overlay { folder, what: Joins::Join { lower, .. } }) => {
+                Some((folder.as_path(), lower.as_slice()))
+            }
             _ => None,
         })
     }

@@ -6,7 +6,7 @@
 use crate::event::StepInfo;
 use crate::parts::{
     self, capabilities, cgroups, devices, identity, idmap, limits, masks, mounts, namespaces,
-    process, rootfs, state, sysctl, terminal, tree, user,
+    overlay, process, rootfs, state, sysctl, terminal, tree, user,
 };
 
 /// One entry of a [`Plan`](super::Plan).
@@ -17,6 +17,7 @@ pub type Step = parts::step::Step<Act>;
 pub enum Act {
     State(state::State),
     Tree(tree::Tree),
+    Overlay(overlay::Overlay),
     Cgroup(cgroups::Cgroup),
     Namespace(namespaces::Namespace),
     IdMap(idmap::IdMap),
@@ -39,6 +40,7 @@ impl Step {
         match &self.act {
             Act::State(act) => state::by_hand(act),
             Act::Tree(act) => tree::by_hand(act),
+            Act::Overlay(act) => overlay::by_hand(act),
             Act::Cgroup(act) => cgroups::by_hand(act),
             Act::Namespace(act) => namespaces::by_hand(act),
             Act::IdMap(act) => idmap::by_hand(act),

@@ -30,6 +30,7 @@ pub mod home;
 mod lie;
 pub mod look;
 pub mod numbers;
+pub mod overlay;
 pub mod plumbing;
 pub mod ptrace;
 pub mod stop;

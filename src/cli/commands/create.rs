@@ -53,6 +53,7 @@ pub fn options(
     };
     Ok(Options {
         recipe: None,
+        layers: None,
         no_cgroup_unasked: false,
         limits_may_be_missing: false,
         id: id.to_owned(),

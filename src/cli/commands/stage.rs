@@ -15,11 +15,11 @@ use crate::cli::{Context, SourceArgs};
 use crate::error::{Error, Result};
 use crate::event::{Event, StageInfo};
 use crate::facts::{self, Facts};
-use crate::lesson::stage::{self, Runner, Stage as Lesson};
+use crate::lesson::stage::{self, Root, Runner, Stage as Lesson};
 use crate::lifecycle;
 use crate::perform::pretend;
 use crate::perform::whole::{Whole, run};
-use crate::plan::{Options, Plan, Terminals, plan};
+use crate::plan::{Layers, Options, Plan, Terminals, plan};
 use crate::render::terminal::look::{Look, When};
 use crate::render::terminal::stage as page;
 use crate::rootfs::recipe::recipe;
@@ -85,7 +85,7 @@ impl Stage {
     }
 
     fn one(&self, stage: &'static Lesson, context: &Context) -> Result<i32> {
-        let facts = facts::read();
+        let mut facts = facts::read();
         let by = Runner { root: facts.is_root() && !facts.nested, uid: facts.uid, gid: facts.gid };
         if let Some(part) = self.config {
             return Ok(show_config(stage, by, part, self.narration.color));
@@ -94,6 +94,9 @@ impl Stage {
             self.delegate.ensure(&facts, &self.narration)?;
         }
         let options = self.options(stage, context)?;
+        if stage.head.root != Root::Tree {
+            facts.overlay = Some(facts::overlay::read(&options.bundle));
+        }
         let plan = self.plan(stage, by, &options, &facts)?;
         let visit = (!stage.has_program()).then(|| self.visitor()).flatten();
         if let Some(status) = self.by_hand.print(&plan, visit.as_deref())? {
@@ -155,17 +158,21 @@ impl Stage {
         bundle::from_value(config, options.bundle.clone())
     }
 
-    /// Its plan, in which what the stage before would do here is known already: that needs no explanation
+    /// Its plan, in which what the stages before would do here is known already: that needs no explanation
     /// any more, unless somebody wants it all.
     fn plan(&self, stage: &Lesson, by: Runner, options: &Options, facts: &Facts) -> Result<Plan> {
         let tty = look::is_terminal(0) && look::is_terminal(1);
-        let planned = |stage: &Lesson| plan(&self.bundle(stage, by, tty, options)?, options, facts);
+        let planned = |stage: &Lesson| {
+            let layers = (stage.head.root == Root::Layers).then_some(Layers::Two);
+            let options = Options { layers, ..options.clone() };
+            plan(&self.bundle(stage, by, tty, &options)?, &options, facts)
+        };
         let mut own = planned(stage)?;
         let tells_all = self.narration.explain || self.narration.verbose;
-        // One that cannot be run here, for want of a cgroup, has told nothing: the one before it has.
-        let mut before = std::iter::successors(stage.base(), |stage| stage.base());
-        let base = before.find_map(|base| planned(base).ok()).filter(|_| !tells_all);
-        base.iter().for_each(|base| own.grows_from(base));
+        // One that cannot be run here, for want of a cgroup, has told nothing.
+        let before = std::iter::successors(stage.base(), |stage| stage.base());
+        let before = before.filter_map(|base| planned(base).ok()).filter(|_| !tells_all);
+        own.grows_from(&before.collect::<Vec<_>>());
         Ok(own)
     }
 }

@@ -1,0 +1,96 @@
+//! A root filesystem of layers: joined by overlay where that can be, else copied into one tree.
+//!
+//! Joined is better: nothing is copied, and what the container writes is by itself. But the mount needs a
+//! mount namespace to be made in, a kernel that has overlay, and a filesystem that can hold what is
+//! written. Where one of these lacks, the plan says so in a warning, and goes on with a copy.
+
+use std::path::PathBuf;
+
+use oci_spec::runtime::LinuxNamespaceType as Ns;
+
+use super::Options;
+use super::config::Config;
+use super::step::{Act, Step, all};
+use crate::facts::Facts;
+use crate::parts::namespaces::Namespaces;
+use crate::parts::overlay::{self, BASE};
+use crate::parts::tree;
+
+/// What a root filesystem is joined from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Layers {
+    /// The recipe's tree, and a small layer above it, in which a file is another and one is gone.
+    Two,
+    /// These directories, the lowest first. The recipe is how they would be copied.
+    These(Vec<PathBuf>),
+}
+
+/// How they are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Join {
+    /// Overlay keeps its notes in attributes whose names begin with `trusted.`, which takes root of the
+    /// machine; root of a user namespace has it use `user.`.
+    user_xattrs: bool,
+}
+
+/// The kernel joins no more than this.
+const MOST: usize = 500;
+
+/// How the layers are joined; None where there are none or it cannot be, which is warned of.
+pub(super) fn join(
+    options: &Options,
+    namespaces: &Namespaces,
+    new_user: bool,
+    facts: &Facts,
+    warnings: &mut Vec<String>,
+) -> Option<Join> {
+    let layers = options.layers.as_ref()?;
+    let user_xattrs = new_user || facts.nested;
+    let able = facts.overlay.clone().unwrap_or_default();
+    let lack = if !namespaces.has(Ns::Mount) {
+        "the config asks for no mount namespace, and the mount would be the host's".to_owned()
+    } else if !able.known {
+        "this kernel has no overlay filesystem".to_owned()
+    } else if user_xattrs && !able.in_user_namespaces {
+        "before Linux 5.11 a user namespace mounts no overlay".to_owned()
+    } else if let Some(fstype) = able.folder_on {
+        format!("the folder for it is on {fstype}, which holds no upper directory")
+    } else if matches!(layers, Layers::These(dirs) if dirs.len() > MOST) {
+        format!("there are more than {MOST} layers")
+    } else {
+        return Some(Join { user_xattrs });
+    };
+    warnings.push(format!("The layers are copied into one tree, not joined: {lack}."));
+    None
+}
+
+impl Config<'_> {
+    /// What makes the root filesystem outside the container: a tree, or layers and the place for what
+    /// will be written.
+    pub(super) fn own_root(&self) -> Vec<Step> {
+        let (root, owner) = (&self.rootfs, self.owner_outside());
+        let recipe = self.options.recipe.as_ref();
+        let tree = |at| recipe.map(|recipe| tree::steps(at, recipe, owner)).unwrap_or_default();
+        let (files, layers) = match (&self.options.layers, self.join) {
+            (None, _) | (Some(Layers::These(_)), None) => (tree(root), vec![]),
+            (Some(Layers::Two), None) => (tree(root), overlay::changed_copy(root, owner)),
+            (Some(Layers::Two), Some(_)) => {
+                (tree(&root.with_file_name(BASE)), overlay::layers_of_two(root, owner))
+            }
+            (Some(Layers::These(dirs)), Some(_)) => {
+                (vec![tree::place_step(root, owner)], overlay::layers_of(root, dirs, owner))
+            }
+        };
+        all(files, Act::Tree).chain(all(layers, Act::Overlay)).collect()
+    }
+
+    /// What joins them, in the container's own mount namespace.
+    pub(super) fn join_step(&self) -> Option<Step> {
+        let join = self.join?;
+        let lower = match self.options.layers.as_ref()? {
+            Layers::Two => overlay::names_of_two(),
+            Layers::These(dirs) => overlay::names_of(dirs.len()),
+        };
+        Some(overlay::join_step(&self.rootfs, lower, join.user_xattrs).map(Act::Overlay))
+    }
+}
