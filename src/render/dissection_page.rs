@@ -5,10 +5,10 @@
 
 use std::fmt::Write;
 
-use super::dissection::{letter, platform};
+use super::dissection::{count, letter, platform};
 use super::terminal::text::size;
 use crate::args::plain;
-use crate::image::dissect::{Dissection, Does, Entry, Layer, Part};
+use crate::image::dissect::{Dissection, Does, Entry, Kind, Layer, Part};
 
 const STYLE: &str = include_str!("dissection.css");
 
@@ -111,7 +111,7 @@ fn of_layer(layer: &Layer, image: &Dissection) -> String {
     ] {
         let entries: Vec<&Entry> = layer.entries.iter().filter(|e| e.does == does).collect();
         if !entries.is_empty() {
-            let told = format!("{} files, {}", told.files, size(told.bytes));
+            let told = format!("{}, {}", count(told.files, "file"), size(told.bytes));
             html.push_str(&table(class, &told, &entries));
         }
     }
@@ -136,7 +136,7 @@ fn table(class: &str, told: &str, entries: &[&Entry]) -> String {
             entry.mode,
             entry.uid,
             entry.gid,
-            text(&size(entry.size)),
+            if entry.kind == Kind::File { text(&size(entry.size)) } else { String::new() },
             text(&entry.path),
             link.unwrap_or_default(),
             of.unwrap_or_default(),
