@@ -28,6 +28,7 @@ pub mod bundle;
 pub mod compared;
 pub mod console;
 pub mod derived;
+pub mod distribution;
 pub mod faults;
 pub mod host;
 pub mod images;

@@ -52,6 +52,8 @@ pub enum Need {
     Terminals,
     /// A shell that opens descriptors above 9.
     Bash,
+    /// docker-registry, a registry of images, and skopeo, which pushes to it.
+    Registry,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -105,6 +107,7 @@ impl Need {
             Need::HandTools => hand_tools(),
             Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
+            Need::Registry => in_path("docker-registry") && in_path("skopeo"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
                 let can_build = || Path::new(env!("CARGO")).exists();
@@ -141,6 +144,7 @@ impl Need {
             Need::HandTools => "not all of util-linux, or no env --default-signal",
             Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
+            Need::Registry => "no docker-registry, or no skopeo",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }

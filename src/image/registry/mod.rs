@@ -14,6 +14,7 @@
 //! against their digest here; what a blob is, who takes it sees. A line that breaks is taken up again, some
 //! times, with longer and longer pauses between.
 
+mod answer;
 mod ask;
 mod blob;
 pub mod challenge;
