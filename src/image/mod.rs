@@ -20,6 +20,7 @@
 
 pub mod digest;
 pub mod document;
+pub mod layer;
 pub mod line;
 pub mod names;
 pub mod origin;

@@ -155,7 +155,8 @@ impl Meta {
             k.call(Fchownat { dir: dir.at(), path, uid, gid })?;
         }
         k.call(Fchmodat { dir: dir.at(), path, mode: self.mode })?;
-        k.call(Utimensat { dir: dir.at(), path, seconds: self.seconds })
+        let (dir, path) = (dir.at(), Some(path));
+        k.call(Utimensat { dir, path, seconds: self.seconds, nanos: 0 })
     }
 }
 

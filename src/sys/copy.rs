@@ -10,11 +10,11 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, ResolveFlag};
+use nix::fcntl::{AtFlags, OFlag, ResolveFlag};
 use nix::libc;
 
 use super::kernel::{At, Fd, Kernel, Syscall};
-use super::{Fchownat, Openat, Openat2, Unlinkat};
+use super::{Fchmod, Fchmodat, Fchownat, Openat, Openat2, Unlinkat};
 use crate::error::{Error, Result};
 use crate::event::{Arg, Args};
 
@@ -83,12 +83,20 @@ impl Syscall for Linkat<'_> {
     }
 }
 
-/// utimensat(2) with one time, in seconds since 1970, for access and change; links not followed.
+/// utimensat(2) with one time, since 1970, for access and change; links not followed. Without a path it is
+/// the open file's own.
 #[derive(Debug)]
 pub struct Utimensat<'a> {
     pub dir: At<'a>,
-    pub path: &'a Path,
+    pub path: Option<&'a Path>,
     pub seconds: i64,
+    pub nanos: u32,
+}
+
+impl Utimensat<'_> {
+    fn flags(&self) -> i32 {
+        if self.path.is_some() { libc::AT_SYMLINK_NOFOLLOW } else { 0 }
+    }
 }
 
 impl Syscall for Utimensat<'_> {
@@ -98,24 +106,29 @@ impl Syscall for Utimensat<'_> {
     fn args(&self) -> Args {
         let time = || {
             let fields = Args::new().with("tv_sec", Arg::Int(self.seconds));
-            Arg::Struct(fields.with("tv_nsec", Arg::Int(0)))
+            Arg::Struct(fields.with("tv_nsec", Arg::Int(self.nanos.into())))
         };
         Args::new()
             .with("dirfd", self.dir.arg())
-            .with("pathname", Arg::path(self.path))
+            .with("pathname", self.path.map_or(Arg::Null, Arg::path))
             .with("times", Arg::List(vec![time(), time()]))
-            .with("flags", Arg::Flags(vec!["AT_SYMLINK_NOFOLLOW".into()]))
+            .with("flags", Arg::flags(AtFlags::from_bits_retain(self.flags())))
     }
 
     fn perform(&self) -> Result<(), Errno> {
         use nix::NixPath;
-        let time = libc::timespec { tv_sec: self.seconds, tv_nsec: 0 };
+        let time = libc::timespec { tv_sec: self.seconds, tv_nsec: self.nanos.into() };
         let times = [time, time];
-        // SAFETY: the string ends in NUL, the two times live until the call returns.
-        let answer = self.path.with_nix_path(|path| unsafe {
-            let flags = libc::AT_SYMLINK_NOFOLLOW;
-            libc::utimensat(self.dir.raw(), path.as_ptr(), times.as_ptr(), flags)
-        })?;
+        let call = |path: *const libc::c_char| {
+            let (dir, flags) = (self.dir.raw(), self.flags());
+            // SAFETY: the path is a string that ends in NUL, or none; the two times live until the call
+            // returns. The C library's own function takes no null pointer.
+            unsafe { libc::syscall(libc::SYS_utimensat, dir, path, times.as_ptr(), flags) }
+        };
+        let answer = match self.path {
+            Some(path) => path.with_nix_path(|path| call(path.as_ptr()))?,
+            None => call(std::ptr::null()),
+        };
         Errno::result(answer).map(drop)
     }
 }
@@ -172,19 +185,37 @@ pub fn remove_tree(k: &Kernel, path: &Path) -> Result<bool> {
     Ok(true)
 }
 
+/// Removes a name in a directory, with all that is in it if it is a directory itself.
+pub fn remove_in(k: &Kernel, dir: &Fd, path: &Path, is_dir: bool) -> Result<()> {
+    if is_dir {
+        empty(k, enter_to_empty(k, dir, path)?)?;
+    }
+    match k.call(Unlinkat { dir: dir.at(), path, directory: is_dir }) {
+        // A file can be mounted on, too.
+        Err(e) if e.errno() == Some(Errno::EBUSY) => enter(k, dir, path, OFlag::O_PATH).and(Err(e)),
+        other => other,
+    }
+}
+
+/// Whoever is not root cannot take away what is in a directory that is closed to them, though it is theirs.
+fn enter_to_empty(k: &Kernel, dir: &Fd, path: &Path) -> Result<Fd> {
+    const OPEN: u32 = 0o700;
+    let entered = match enter(k, dir, path, OFlag::O_DIRECTORY) {
+        Err(e) if e.errno() == Some(Errno::EACCES) => {
+            k.call(Fchmodat { dir: dir.at(), path, mode: OPEN })?;
+            enter(k, dir, path, OFlag::O_DIRECTORY)?
+        }
+        other => other?,
+    };
+    if super::look::ids().0 != 0 && super::look::stat(&entered)?.st_mode & OPEN != OPEN {
+        k.call(Fchmod { fd: &entered, mode: OPEN })?;
+    }
+    Ok(entered)
+}
+
 fn empty(k: &Kernel, dir: Fd) -> Result<()> {
     for (name, is_dir) in super::look::entries(&dir)? {
-        let path = Path::new(&name);
-        if is_dir {
-            empty(k, enter(k, &dir, path, OFlag::O_DIRECTORY)?)?;
-        }
-        match k.call(Unlinkat { dir: dir.at(), path, directory: is_dir }) {
-            // A file can be mounted on, too.
-            Err(e) if e.errno() == Some(Errno::EBUSY) => {
-                return enter(k, &dir, path, OFlag::O_PATH).and(Err(e));
-            }
-            other => other?,
-        }
+        remove_in(k, &dir, Path::new(&name), is_dir)?;
     }
     Ok(())
 }
@@ -203,7 +234,7 @@ fn open_tree(k: &Kernel, path: &Path) -> Result<Fd> {
 fn enter(k: &Kernel, dir: &Fd, path: &Path, kind: OFlag) -> Result<Fd> {
     let (flags, resolve) = (kind | OFlag::O_NOFOLLOW, ResolveFlag::RESOLVE_NO_XDEV);
     let call = Openat2 { dir: dir.at(), path, flags, mode: 0, resolve };
-    k.ask(call, &[Errno::ENOENT, Errno::EXDEV]).map_err(|e| match e.errno() {
+    k.ask(call, &[Errno::ENOENT, Errno::EXDEV, Errno::EACCES]).map_err(|e| match e.errno() {
         Some(Errno::EXDEV) => is_a_mount(dir, path),
         _ => e,
     })

@@ -160,7 +160,10 @@ impl<'a> Kernel<'a> {
 
     fn count(&self, name: &str) {
         if let Some(counted) = self.counted.borrow_mut().as_mut() {
-            *counted.entry(name.to_owned()).or_default() += 1;
+            match counted.get_mut(name) {
+                Some(count) => *count += 1,
+                None => drop(counted.insert(name.to_owned(), 1)),
+            }
         }
     }
 

@@ -14,6 +14,7 @@
 
 pub mod kernel;
 
+pub mod attributes;
 pub mod capset;
 pub mod copy;
 pub mod file;
@@ -34,6 +35,7 @@ pub mod ptrace;
 pub mod stop;
 pub mod write;
 
+pub use attributes::{Fchmod, Ftruncate, Lsetxattr, Pwrite64, Syncfs};
 pub use capset::CapSet;
 pub use copy::{Linkat, Sendfile, Utimensat};
 pub use file::*;

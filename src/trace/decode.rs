@@ -20,6 +20,8 @@ pub trait Source {
 #[derive(Clone, Copy)]
 pub enum Kind {
     Int,
+    /// 64 bits: places in files, and their lengths.
+    Long,
     /// 32 bits without a sign: ids, ranges.
     Unsigned,
     Pid,
@@ -71,6 +73,7 @@ pub fn one(source: &dyn Source, args: &[u64; 6], i: usize, kind: Kind) -> Option
     let value = args[i];
     Some(match kind {
         Kind::Int => Arg::Int(value as i32 as i64),
+        Kind::Long => Arg::Int(value as i64),
         Kind::Unsigned => Arg::Int(value as u32 as i64),
         Kind::Pid => Arg::Pid(value as i32),
         Kind::Fd => descriptor(source, value as i32),

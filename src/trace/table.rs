@@ -24,6 +24,7 @@ const CALLS: &[(&str, Takes)] = &[
     ("dup3", &[("oldfd", Fd), ("newfd", Int), ("flags", Flags(&[(0x80000, "O_CLOEXEC")]))]),
     ("execve", &[("pathname", Text), ("argv", Texts), ("envp", Texts)]),
     ("fchdir", &[("fd", Fd)]),
+    ("fchmod", &[("fd", Fd), ("mode", Mode)]),
     ("fchmodat", &[("dirfd", Fd), ("pathname", Text), ("mode", Mode)]),
     (
         "fchownat",
@@ -35,7 +36,7 @@ const CALLS: &[(&str, Takes)] = &[
             ("flags", Flags(names::AT_CHOWN)),
         ],
     ),
-    ("ftruncate", &[("fd", Fd), ("length", Int)]),
+    ("ftruncate", &[("fd", Fd), ("length", Long)]),
     ("ioctl", &[("fd", Fd), ("op", Name(names::IOCTL)), ("arg", Int)]),
     ("kill", &[("pid", Pid), ("sig", Signal)]),
     (
@@ -47,6 +48,10 @@ const CALLS: &[(&str, Takes)] = &[
             ("newpath", Text),
             ("flags", Flags(names::AT_LINK)),
         ],
+    ),
+    (
+        "lsetxattr",
+        &[("path", Text), ("name", Text), ("value", Bytes(3)), ("size", Int), ("flags", Int)],
     ),
     ("mkdir", &[("pathname", Text), ("mode", Mode)]),
     ("mkdirat", &[("dirfd", Fd), ("pathname", Text), ("mode", Mode)]),
@@ -76,6 +81,7 @@ const CALLS: &[(&str, Takes)] = &[
             ("old_limit", Read(null)),
         ],
     ),
+    ("pwrite64", &[("fd", Fd), ("buf", Bytes(2)), ("count", Int), ("offset", Long)]),
     ("renameat", &[("olddirfd", Fd), ("oldpath", Text), ("newdirfd", Fd), ("newpath", Text)]),
     ("rmdir", &[("pathname", Text)]),
     ("sendfile", &[("out_fd", Fd), ("in_fd", Fd), ("offset", Read(null)), ("count", Int)]),
@@ -88,6 +94,7 @@ const CALLS: &[(&str, Takes)] = &[
     ("setsid", &[]),
     ("symlink", &[("target", Text), ("linkpath", Text)]),
     ("symlinkat", &[("target", Text), ("newdirfd", Fd), ("linkpath", Text)]),
+    ("syncfs", &[("fd", Fd)]),
     ("umask", &[("mask", Mode)]),
     ("umount2", &[("target", Text), ("flags", Flags(names::UMOUNT))]),
     ("unlink", &[("pathname", Text)]),

@@ -43,6 +43,7 @@ pub mod server;
 pub mod shape;
 pub mod strace;
 pub mod stranger;
+pub mod trees;
 pub mod value;
 pub mod witness;
 
