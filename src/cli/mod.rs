@@ -7,6 +7,7 @@
 pub mod by_hand;
 pub mod commands;
 pub mod delegate;
+pub mod image;
 pub mod narration;
 pub mod step;
 
@@ -58,6 +59,16 @@ pub enum Verb {
     Unpack(commands::unpack::Unpack),
     /// Write a config.json to start from
     Spec(commands::spec::Spec),
+    /// Bring images from registries into this machine's store
+    Pull(commands::pull::Pull),
+    /// List the images in the store
+    Images(commands::images::Images),
+    /// Remove images from the store
+    Rmi(commands::rmi::Rmi),
+    /// Remove what no image in the store needs
+    Prune(commands::prune::Prune),
+    /// Look at images: check
+    Image(commands::image::Image),
     /// Finish what a killed learnc could not undo
     Clean(commands::clean::Clean),
     /// Show what this machine can do, and what to do about what it cannot
@@ -150,6 +161,11 @@ pub fn main() -> i32 {
         Verb::List(verb) => verb.perform(&context),
         Verb::Unpack(verb) => verb.perform(&context),
         Verb::Spec(verb) => verb.perform(),
+        Verb::Pull(verb) => verb.perform(&context),
+        Verb::Images(verb) => verb.perform(),
+        Verb::Rmi(verb) => verb.perform(),
+        Verb::Prune(verb) => verb.perform(),
+        Verb::Image(verb) => verb.perform(),
         Verb::Clean(verb) => verb.perform(&context),
         Verb::Doctor(verb) => verb.perform(&context),
     };

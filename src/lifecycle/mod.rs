@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Named, Result};
-use crate::sys::look;
+use crate::sys::{home, look};
 
 /// What state.json holds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -119,7 +119,7 @@ pub fn default_root() -> PathBuf {
 /// Where a run that brings no root filesystem gets one of its own: a folder that goes with it.
 /// Not below the states: those are in memory, and often on a mount from which nothing may be run.
 pub fn folder_of_run(id: &str) -> PathBuf {
-    let data = look::data_folder().join("learnc");
+    let data = home::data_folder().join("learnc");
     // Beside them are the images; no id has an `@`.
     if id == "images" { data.join("images@") } else { data.join(id) }
 }

@@ -108,17 +108,6 @@ pub fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
-/// Where this user's programs keep their data; root's have /var/lib.
-pub fn data_folder() -> PathBuf {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    match (set("XDG_DATA_HOME"), ids().0, set("HOME")) {
-        (Some(data), ..) => data,
-        (None, 0, _) => PathBuf::from("/var/lib"),
-        (None, _, Some(home)) => home.join(".local/share"),
-        (None, uid, None) => std::env::temp_dir().join(format!("learnc-data-{uid}")),
-    }
-}
-
 /// Whether there is such a file or folder; a link that leads nowhere does not count.
 pub fn exists(path: impl AsRef<Path>) -> bool {
     path.as_ref().exists()

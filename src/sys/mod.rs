@@ -25,6 +25,7 @@ pub mod process;
 pub mod system;
 
 pub mod below;
+pub mod home;
 #[cfg(lie)]
 mod lie;
 pub mod look;

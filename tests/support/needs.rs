@@ -28,7 +28,9 @@ pub enum Need {
     Patience,
     Runc,
     Podman,
-    /// Unpacks images, without a container in sight.
+    /// Copies images, and looks into them.
+    Skopeo,
+    /// Reads and unpacks OCI image layouts.
     Umoci,
     /// A pure cgroup v2 tree in which this user may make cgroups.
     CgroupV2,
@@ -50,6 +52,8 @@ pub enum Need {
     Terminals,
     /// A shell that opens descriptors above 9.
     Bash,
+    /// docker-registry, a registry of images, and skopeo, which pushes to it.
+    Registry,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -92,6 +96,7 @@ impl Need {
             }
             Need::Runc => in_path("runc"),
             Need::Podman => in_path("podman"),
+            Need::Skopeo => in_path("skopeo"),
             Need::Umoci => in_path("umoci"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
@@ -102,6 +107,7 @@ impl Need {
             Need::HandTools => hand_tools(),
             Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
+            Need::Registry => in_path("docker-registry") && in_path("skopeo"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
                 let can_build = || Path::new(env!("CARGO")).exists();
@@ -127,6 +133,7 @@ impl Need {
             Need::Ptrace => "ptrace is not allowed",
             Need::Runc => "no runc",
             Need::Podman => "no podman",
+            Need::Skopeo => "no skopeo",
             Need::Umoci => "no umoci",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
@@ -137,6 +144,7 @@ impl Need {
             Need::HandTools => "not all of util-linux, or no env --default-signal",
             Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
+            Need::Registry => "no docker-registry, or no skopeo",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }

@@ -52,7 +52,7 @@ impl List {
 }
 
 /// Columns as wide as runc makes them, for scripts that cut by position.
-fn print_table<const N: usize>(rows: &[[String; N]]) {
+pub fn print_table<const N: usize>(rows: &[[String; N]]) {
     let cells = |column: usize| rows.iter().map(move |row| text::width(&plain(&row[column])));
     let width = |column: usize| cells(column).fold(9, usize::max);
     let widths: Vec<usize> = (0..N).map(width).collect();

@@ -37,25 +37,21 @@ impl<'k, 'o> Ear<'k, 'o> {
 
     /// What was kept, with one event for the calls.
     pub fn told(self, below: &Path) -> Vec<Event> {
-        let mut kept = self.kept.take();
-        kept.extend(bulk(self.calls.take(), below, 0));
+        let (mut kept, calls) = (self.kept.take(), self.calls.take());
+        let (below, pid) = (below.display().to_string(), crate::sys::look::pid());
+        kept.push(Event::Bulk { index: 0, pid, lane: Lane::Runtime, below, calls });
         kept
     }
 
     /// Tells how often which call was made.
     pub fn sum_up(&self, below: &Path) {
         let (Some(k), calls) = (self.to, self.calls.take()) else { return };
-        let pid = k.pid.get();
-        if !calls.is_empty() {
-            k.tell(|index| placed(bulk(calls, below, pid).expect("there are calls"), index));
+        let list: Vec<_> = calls.iter().map(|(name, count)| format!("{name} ×{count}")).collect();
+        if !list.is_empty() {
+            let text = format!("{}, below {}", list.join(", "), below.display());
+            k.tell(|index| Event::Note { index, text });
         }
     }
-}
-
-fn bulk(calls: BTreeMap<String, u64>, below: &Path, pid: i32) -> Option<Event> {
-    let below = below.display().to_string();
-    let some = !calls.is_empty();
-    some.then_some(Event::Bulk { index: 0, pid, lane: Lane::Runtime, below, calls })
 }
 
 /// The same event, told in this step.
@@ -66,7 +62,6 @@ fn placed(mut event: Event, step: Option<usize>) -> Event {
         | Event::Note { index, .. } => {
             *index = step;
         }
-        Event::Bulk { index, .. } => *index = step.unwrap_or_default(),
         _ => {}
     }
     event

@@ -21,8 +21,8 @@ use super::document::{Config, Descriptor, Index, LARGEST, Manifest, Platform};
 use super::origin::Source;
 use super::store::Store;
 use crate::error::{Error, Result};
-use crate::event::Event;
-use crate::sys::Kernel;
+use crate::event::{Event, Lane};
+use crate::sys::{Kernel, Manner, look};
 use ear::Ear;
 
 /// How many indexes may stand in one another.
@@ -83,9 +83,7 @@ fn image(
         let text = format!("config: {} bytes, more than {LARGEST}", manifest.config.size);
         return Err(Error::yours(text).at(source.name()));
     }
-    let config = layers::fetch(k, store, source, &manifest.config, &layers::Progress::none());
-    config.map_err(|e| e.at("config"))?;
-    let config = Config::parse(&store.read(k, &manifest.config)?, &manifest)?;
+    let config = Config::parse(&config(k, store, source, &manifest.config)?, &manifest)?;
     if !wish.runs(&config.platform) {
         let text = format!("the image is for {}, and {wish} was asked for", config.platform);
         k.tell(|_| Event::Warning { text });
@@ -121,9 +119,23 @@ fn manifest(
     Err(Error::yours("indexes in indexes, too deep").at(source.name()))
 }
 
+fn config(k: &Kernel, store: &Store, source: &dyn Source, what: &Descriptor) -> Result<Vec<u8>> {
+    if store.has(what) {
+        return store.read(k, what);
+    }
+    let came = layers::fetch(k, store, source, what, &layers::Progress::none());
+    came.map_err(|e| e.at("config"))?;
+    // It was told when it came.
+    store.read(&silent(), what)
+}
+
+fn silent() -> Kernel<'static> {
+    Kernel::new(Manner::Silent, Lane::Runtime, look::pid())
+}
+
 /// Puts a document into the store. It was checked, and told, when it came.
 fn keep(store: &Store, what: &Descriptor, bytes: &[u8]) -> Result<()> {
-    let k = &Kernel::new(crate::sys::Manner::Silent, crate::event::Lane::Runtime, 0);
+    let k = &silent();
     let mut incoming = store.begin(k, what)?;
     if !incoming.is_there() {
         incoming.restart()?;

@@ -44,7 +44,7 @@ impl Store {
         let hold = self.hold(k)?;
         let name = what.digest.as_str().replace(':', "-");
         let mut incoming = Incoming {
-            part: self.dir().join("ingest").join(format!("{name}.part")),
+            part: self.ingest_dir().join(format!("{name}.part")),
             blob: self.blob_file(&what.digest),
             file: None,
             sum: Sum::new(what.digest.algorithm()),
@@ -140,7 +140,7 @@ impl Incoming {
             // They are kept: who wants the blob again goes on from here.
             return Err(Error::yours(text));
         }
-        let computed = self.sum.finish();
+        let computed = self.sum.clone().finish();
         tell(k, &self.what, &computed);
         if computed != self.what.digest {
             files::remove(k, &self.part)?;
@@ -159,6 +159,16 @@ impl Incoming {
             files::sync_folder_of(folder)?;
         }
         files::settle(k, file, &self.part, &self.blob)
+    }
+}
+
+/// Nothing is left of what has not begun.
+impl Drop for Incoming {
+    #[expect(clippy::disallowed_methods, reason = "an empty file, whose lock is held")]
+    fn drop(&mut self) {
+        if self.have == 0 && self.file.is_some() {
+            let _ = std::fs::remove_file(&self.part);
+        }
     }
 }
 

@@ -41,13 +41,14 @@ use super::digest::{Digest, Sum};
 use super::document::{Descriptor, LARGEST};
 use crate::error::{Error, Named, Result};
 use crate::event::Event;
-use crate::sys::{Kernel, look};
+use crate::sys::{Kernel, home, look};
 
 pub use check::{Problem, Report};
 pub use files::Hold;
 pub use image::{Image, chain_ids};
 pub use ingest::Incoming;
 pub use prune::Pruned;
+pub use reach::Listed;
 
 const LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
@@ -61,7 +62,7 @@ pub struct Store {
 impl Store {
     /// Where this user's images are kept, if nobody says otherwise.
     pub fn place() -> PathBuf {
-        look::data_folder().join("learnc/images")
+        home::data_folder().join("learnc/images")
     }
 
     /// Opens the store, and makes it if it is not there.
@@ -186,8 +187,13 @@ impl Store {
         self.dir.join("layers")
     }
 
+    /// Where what is being written has its name until it is complete.
+    pub fn ingest_dir(&self) -> PathBuf {
+        self.dir.join("ingest")
+    }
+
     fn ingest(&self, name: &str) -> PathBuf {
-        self.dir.join("ingest").join(format!("{name}.new"))
+        self.ingest_dir().join(format!("{name}.new"))
     }
 
     /// To be held from before the first blob is looked for until what was added has its name, and from

@@ -39,12 +39,22 @@ impl Store {
 
     /// Takes a name away: what it meant, if there was one. Blobs stay until [`Store::prune`].
     pub fn remove(&self, k: &Kernel, name: &str) -> Result<Option<Descriptor>> {
-        let mut was = None;
+        let gone = self.take(k, |entry| named(entry) == Some(name))?;
+        Ok(gone.into_iter().next())
+    }
+
+    /// Takes away every name of what has this digest: what they were.
+    pub fn forget(&self, k: &Kernel, digest: &Digest) -> Result<Vec<Descriptor>> {
+        self.take(k, |entry| entry["digest"].as_str() == Some(digest.as_str()))
+    }
+
+    fn take(&self, k: &Kernel, is_meant: impl Fn(&Value) -> bool) -> Result<Vec<Descriptor>> {
+        let mut gone = vec![];
         self.edit(k, |entries| {
-            was = entries.iter().find(|entry| named(entry) == Some(name)).cloned();
-            entries.retain(|entry| named(entry) != Some(name));
+            gone.extend(entries.iter().filter(|entry| is_meant(entry)).cloned());
+            entries.retain(|entry| !is_meant(entry));
         })?;
-        was.map(serde_json::from_value).transpose().map_err(Error::from)
+        gone.into_iter().map(|entry| Ok(serde_json::from_value(entry)?)).collect()
     }
 
     /// Changes the list under its lock.

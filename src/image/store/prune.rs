@@ -27,7 +27,13 @@ pub struct Pruned {
 }
 
 impl Store {
+    /// Takes away all that nobody can reach.
     pub fn prune(&self, k: &Kernel) -> Result<Pruned> {
+        self.sweep(k, true)
+    }
+
+    /// The same, where `unfinished` says whether beginnings go too, which the next pull would go on with.
+    pub fn sweep(&self, k: &Kernel, unfinished: bool) -> Result<Pruned> {
         let _alone = self.hold_alone(k)?;
         let (blobs, mut chains) = self.reached()?;
         for (file, user) in self.users() {
@@ -55,7 +61,7 @@ impl Store {
                     pruned.layers += 1;
                 }
             }
-            for path in self.unfinished() {
+            for path in self.unfinished().into_iter().filter(|_| unfinished) {
                 pruned.bytes += match path.is_dir() {
                     true => remove_layer(k, &path)?,
                     false => {

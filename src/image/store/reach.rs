@@ -9,7 +9,7 @@ use super::Store;
 use crate::error::{Error, Result};
 use crate::event::Lane;
 use crate::image::digest::Digest;
-use crate::image::document::{Config, Descriptor, Index, LARGEST, Manifest};
+use crate::image::document::{Config, Descriptor, Index, LARGEST, Manifest, Platform};
 use crate::sys::{Kernel, Manner, look};
 
 /// How many indexes may stand in one another.
@@ -109,9 +109,40 @@ impl Tree {
     }
 }
 
+/// What is said of an image in a list.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Listed {
+    /// None where another tool has put it in without one.
+    pub name: Option<String>,
+    /// Of the index or manifest that the name means.
+    pub digest: Digest,
+    /// How many bytes it takes: what is here of it, each blob once.
+    pub size: u64,
+    /// Those that are here: `linux/amd64`.
+    pub platforms: Vec<String>,
+    /// RFC 3339, as the config of the first says it.
+    pub created: Option<String>,
+    /// What is missing of it, or damaged.
+    pub lacks: Vec<String>,
+}
+
 impl Store {
-    /// How many bytes an image takes: what is here of it, each blob once.
-    pub fn size(&self, what: &Descriptor) -> Result<u64> {
-        Ok(Tree::of(self, what)?.blobs.values().sum())
+    /// What is known of an image without unpacking it.
+    pub fn listed(&self, what: &Descriptor) -> Result<Listed> {
+        let tree = Tree::of(self, what)?;
+        let configs: Vec<&Config> = tree.manifests.iter().filter_map(|m| m.2.as_ref()).collect();
+        let word = |config: &&Config| {
+            let Platform { os, architecture, variant } = &config.platform;
+            let variant = variant.as_ref().map_or(String::new(), |variant| format!("/{variant}"));
+            format!("{os}/{architecture}{variant}")
+        };
+        Ok(Listed {
+            name: what.ref_name().map(str::to_owned),
+            digest: what.digest.clone(),
+            size: tree.blobs.values().sum(),
+            platforms: configs.iter().map(word).collect(),
+            created: configs.iter().find_map(|config| config.created.clone()),
+            lacks: tree.lacks.into_iter().map(|lack| lack.what).collect(),
+        })
     }
 }

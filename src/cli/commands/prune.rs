@@ -1,0 +1,40 @@
+//! `learnc prune`: takes away what no image's name leads to.
+
+use clap::Args;
+
+use crate::cli::image::{StoreArgs, count, silent, size};
+use crate::error::Result;
+use crate::image::store::Pruned;
+
+#[derive(Debug, Args)]
+pub struct Prune {
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+impl Prune {
+    pub fn perform(&self) -> Result<i32> {
+        let pruned = match self.store.look()? {
+            Some(store) => store.prune(&silent())?,
+            None => Pruned::default(),
+        };
+        tell(pruned);
+        Ok(0)
+    }
+}
+
+/// What was taken away, as a line.
+pub(super) fn tell(pruned: Pruned) {
+    let Pruned { blobs, layers, unfinished, bytes } = pruned;
+    let parts = [
+        (blobs, count(blobs, "blob")),
+        (layers, count(layers, "unpacked layer")),
+        (unfinished, format!("{unfinished} unfinished")),
+    ];
+    let parts: Vec<String> =
+        parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, said)| said).collect();
+    match parts.is_empty() {
+        true => println!("nothing to take away"),
+        false => println!("taken away: {}, {}", parts.join(", "), size(bytes)),
+    }
+}

@@ -1,0 +1,55 @@
+//! `learnc rmi`: takes names of images away, and what nobody else needs of them.
+
+use clap::Args;
+
+use crate::args::plain;
+use crate::cli::image::{StoreArgs, silent};
+use crate::error::{Error, Result};
+use crate::image::document::Descriptor;
+use crate::image::store::Store;
+
+#[derive(Debug, Args)]
+pub struct Rmi {
+    /// Names, or digests, or the first digits of one: then all names of it
+    #[arg(required = true, value_name = "NAME")]
+    pub names: Vec<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Keep the blobs: `learnc prune` removes them later
+    #[arg(long)]
+    pub no_prune: bool,
+}
+
+impl Rmi {
+    pub fn perform(&self) -> Result<i32> {
+        let (k, store) = (silent(), self.store.find()?);
+        // Nothing is removed if one of them is not there.
+        let found = self.names.iter().map(|name| find(&store, name));
+        let found = found.collect::<Result<Vec<(bool, Descriptor)>>>()?;
+        for (by_name, what) in found {
+            let gone = match what.ref_name().filter(|_| by_name) {
+                Some(name) => store.remove(&k, name)?.into_iter().collect(),
+                None => store.forget(&k, &what.digest)?,
+            };
+            for gone in gone {
+                println!("{}", plain(gone.ref_name().unwrap_or(gone.digest.as_str())));
+            }
+        }
+        if !self.no_prune {
+            super::prune::tell(store.sweep(&k, false)?);
+        }
+        Ok(0)
+    }
+}
+
+/// What is meant, and whether it was called by its name.
+fn find(store: &Store, text: &str) -> Result<(bool, Descriptor)> {
+    let what = store.find(text)?.ok_or_else(|| {
+        Error::yours(format!("there is no image {text:?}"))
+            .because(format!("the store is {}", store.dir().display()))
+            .try_this("learnc images")
+    })?;
+    let digits = text.rsplit(':').next().unwrap_or(text);
+    let by_digest = what.digest.hex().starts_with(digits);
+    Ok((!by_digest, what))
+}

@@ -1,0 +1,84 @@
+//! Opening an archive that cannot be read where it is.
+//!
+//! What comes through a pipe, or is compressed as a whole, is first brought into a file without a name in
+//! the store's `ingest/`: it is gone when nobody has it open.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+use crate::error::{Error, Named, Result};
+use crate::sys::{At, Kernel, Openat, Unlinkat, look, stop};
+
+/// What decompression may make of an archive: docker's layers in gzip shrink to a half or a third.
+const RATIO: u64 = 200;
+const ALWAYS: u64 = 128 << 20;
+
+/// Opens an archive, `-` for standard input, without the compression of all of it.
+pub(super) fn archive(k: &Kernel, path: &Path, ingest: &Path) -> Result<File> {
+    let file = match path == Path::new("-") {
+        true => spool(k, &mut std::io::stdin().lock(), ingest, u64::MAX)?,
+        false => open(path)?,
+    };
+    plain(k, file, ingest).map_err(|e| e.at(path.display().to_string()))
+}
+
+/// Opens a file to be read; what is no file is not waited for.
+pub(super) fn open(path: &Path) -> Result<File> {
+    let mut options = std::fs::OpenOptions::new();
+    let flags = OFlag::O_NONBLOCK.bits();
+    let file = options.read(true).custom_flags(flags).open(path).named(path)?;
+    match file.metadata().named(path)?.is_file() {
+        true => Ok(file),
+        false => Err(Error::yours(format!("{} is no file", path.display()))),
+    }
+}
+
+/// The archive without the compression of all of it, as in `docker save | gzip`.
+fn plain(k: &Kernel, mut file: File, ingest: &Path) -> Result<File> {
+    let mut head = [0; 6];
+    let count = file.read_at(&mut head, 0)?;
+    file.rewind()?;
+    let other = |name: &str, tool: &str| {
+        Err(Error::yours(format!("it is compressed with {name}")).try_this(format!("{tool} FILE")))
+    };
+    match &head[..count] {
+        [0x1f, 0x8b, ..] => {
+            let most = ALWAYS + file.metadata()?.len().saturating_mul(RATIO);
+            spool(k, &mut flate2::read::MultiGzDecoder::new(file), ingest, most)
+        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => other("xz", "unxz"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => other("zstd", "unzstd"),
+        [b'B', b'Z', b'h', ..] => other("bzip2", "bunzip2"),
+        _ => Ok(file),
+    }
+}
+
+/// Brings what is read into a file that has a name for a moment only.
+fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<File> {
+    let path = &ingest.join(format!("archive-{}.part", look::pid()));
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+    let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o600 })?;
+    k.call(Unlinkat { dir: At::CWD, path, directory: false })?;
+    let pretended = || Error::yours("reading an archive cannot be pretended");
+    let mut file = file.into_owned().map(File::from).ok_or_else(pretended)?;
+    let (mut buffer, mut all) = (vec![0; 256 * 1024], 0);
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        stop::go_on()?;
+        all += count as u64;
+        if all > most {
+            return Err(Error::yours(format!("decompressed it has more than {most} bytes"))
+                .because(format!("no archive of an image shrinks to less than 1/{RATIO}")));
+        }
+        file.write_all(&buffer[..count])?;
+    }
+    file.rewind()?;
+    Ok(file)
+}
