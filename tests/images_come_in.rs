@@ -32,18 +32,10 @@ fn archives_made_by_code_are_archives() {
         let path = place.join(name);
         std::fs::write(&path, bytes).unwrap();
         let listed = ran(Command::new("tar").args(["--numeric-owner", "-tvf"]).arg(&path)).ok();
-        let wanted = [
-            "-rwxr-xr-x 7/8",
-            "bin/ash -> sh",
-            "bin/bash link to bin/sh",
-            &long,
-            "1,3",
-            "prw-r--r--",
-            " etc/.wh.motd\n",
-            " .wh.tmp\n",
-            " var/.wh..wh..opq\n",
-        ];
-        for part in wanted {
+        let wanted = "-rwxr-xr-x 7/8|bin/ash -> sh|bin/bash link to bin/sh|1,3|prw-r--r--|\
+                      etc/.wh.motd\n| .wh.tmp\n| var/.wh..wh..opq\n";
+        assert!(listed.stdout.contains(&long));
+        for part in wanted.split('|') {
             assert!(listed.stdout.contains(part), "{part}: {}", listed.stdout);
         }
         assert_eq!(listed.stderr, "");
@@ -162,7 +154,7 @@ fn blob(dir: &Path, digest: &str) -> PathBuf {
 
 fn bad_layouts_are_refused_and_leave_nothing() {
     type Change = fn(&Path, &Made);
-    let cases: [(&str, Change); 9] = [
+    let cases: [(&str, Change); 10] = [
         ("oci-layout", |dir, _| std::fs::remove_file(dir.join("oci-layout")).unwrap()),
         ("version \"7.0.0\"", |dir, _| {
             let text = r#"{"imageLayoutVersion":"7.0.0"}"#;
@@ -190,6 +182,13 @@ fn bad_layouts_are_refused_and_leave_nothing() {
             std::fs::remove_file(&path).unwrap();
             nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         }),
+        ("what came has", |dir, made| {
+            let layer = &made.document(&made.top)["layers"][2]["digest"];
+            let path = blob(dir, layer.as_str().unwrap());
+            let mut bytes = std::fs::read(&path).unwrap();
+            bytes[0] ^= 1;
+            std::fs::write(path, bytes).unwrap();
+        }),
         ("are said of it", |dir, made| {
             let layer = &made.document(&made.top)["layers"][0]["digest"];
             std::fs::write(blob(dir, layer.as_str().unwrap()), "short").unwrap();
@@ -202,14 +201,6 @@ fn bad_layouts_are_refused_and_leave_nothing() {
         change(&dir, &made);
         kept.refuses(&format!("oci:{}", text(&dir)), wanted, number);
     }
-    let (kept, made) = (kept(), sample("hello").made());
-    let dir = kept.beside("app");
-    made.layout(&dir, "v1");
-    let layer = made.document(&made.top)["layers"][2]["digest"].as_str().unwrap().to_owned();
-    let mut bytes = std::fs::read(blob(&dir, &layer)).unwrap();
-    bytes[0] ^= 1;
-    std::fs::write(blob(&dir, &layer), bytes).unwrap();
-    kept.refuses(&format!("oci:{}", text(&dir)), &layer, 100);
 }
 
 fn bad_archives_are_refused_and_leave_nothing() {

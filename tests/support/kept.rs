@@ -80,10 +80,10 @@ impl Kept {
         assert!(answer.stderr.contains(wanted), "{number}: {wanted}: {}", answer.stderr);
         assert!(!answer.stderr.contains("panicked"), "{number}: {}", answer.stderr);
         assert_eq!(answer.stdout, "");
-        let report = self.intact();
-        assert_eq!(report["images"], 0, "{number}");
-        assert_eq!(report["unfinished"], json!([]), "{number}");
+        assert_eq!(self.intact()["images"], 0, "{number}");
+        // What else had come, or begun to, would be of use to the next pull.
         self.run(&["prune"]).ok();
+        assert_eq!(self.intact()["unfinished"], json!([]), "{number}");
         assert!(self.blobs().is_empty(), "{number}");
     }
 

@@ -44,6 +44,7 @@ pub mod shape;
 pub mod strace;
 pub mod stranger;
 pub mod trees;
+pub mod unpacked;
 pub mod value;
 pub mod witness;
 
