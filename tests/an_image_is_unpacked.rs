@@ -138,7 +138,10 @@ fn the_tree_is_umocis() {
     let found = differences(&unpacked.ours(), &theirs, |path, seen, property| {
         let is_dir = seen["kind"] == "40000";
         // A directory that no layer names has whatever time it was made at.
-        !(property == "modified" && is_dir && implied(path))
+        let unsaid = property == "modified" && is_dir && implied(path);
+        // Without root umoci notes owners in an attribute, user.rootlesscontainers.
+        let noted = !is_root() && property == "attributes" && !path.starts_with("./attributes");
+        !unsaid && !noted
     });
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
@@ -149,7 +152,7 @@ fn and_so_is_that_of_a_host() {
         folders.into_iter().filter(|name| Path::new("/usr/share").join(name).is_dir()).collect();
     let image = image()
         .layer(layer_of(by_tar("/usr/share", &there, &["--format=posix", "--xattrs"])).gzip())
-        .layer(layer_of(by_tar("/etc", &["default", "skel"], &["--format=gnu"])));
+        .layer(layer_of(by_tar("/etc", &["alternatives"], &["--format=gnu"])));
     let unpacked = Unpacked::new(&image);
     let theirs = unpacked.by_umoci();
     let is_root_dir = |path: &Path| path == Path::new(".");
@@ -203,8 +206,6 @@ fn it_is_podmans_too() {
         // A directory in which a higher layer changes something gets the time of that from podman, and
         // from learnc and umoci the one that its own layer says.
         !(property == "modified" && seen["kind"] == "40000")
-            // What a layer says of a directory anew leaves attributes of before, there.
-            && path != Path::new("./attributes")
     });
     podman.call(&["image", "umount", &id]);
     assert!(found.is_empty(), "{}", found.join("\n"));

@@ -5,61 +5,15 @@
 mod support;
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use learnc::image::document::Platform;
-use learnc::image::layer::{How, Owners, Tally, Whiteouts, layer_dirs, unpack_image};
-use learnc::image::store::Store;
+use learnc::image::layer::{How, Owners, unpack_image};
 use learnc::sys::attributes::attributes;
 use support::bundle::{ran, read};
 use support::images::*;
-use support::needs::is_root;
-use support::trees::{differences, tree};
-use support::unpacked::{applied, silent, unpack};
+use support::unpacked::{Tree, applied, silent, store_of, whiteout_cases};
 use support::*;
-
-/// A tree of layers; opened again for its removal.
-struct Tree {
-    folder: Folder,
-    tally: Tally,
-}
-
-impl Tree {
-    fn of(layers: impl IntoIterator<Item = Layer>) -> Tree {
-        Tree::made(layers, &applied())
-    }
-
-    fn made(layers: impl IntoIterator<Item = Layer>, how: &How) -> Tree {
-        let folder = folder();
-        let layers: Vec<Layer> = layers.into_iter().collect();
-        let tally = unpack(&layers, &folder.0, how).unwrap();
-        Tree { folder, tally }
-    }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.folder.join(path)
-    }
-
-    fn meta(&self, path: &str) -> std::fs::Metadata {
-        self.at(path).symlink_metadata().unwrap_or_else(|e| panic!("{path}: {e}"))
-    }
-
-    fn is_there(&self, path: &str) -> bool {
-        self.at(path).symlink_metadata().is_ok()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let names = tree(&self.folder.0).into_keys().map(|path| path.display().to_string());
-        names.map(|name| name.trim_start_matches("./").to_owned()).filter(|n| n != ".").collect()
-    }
-}
-
-impl Drop for Tree {
-    fn drop(&mut self) {
-        let _ = Command::new("chmod").args(["-R", "u+rwx"]).arg(&self.folder.0).status();
-    }
-}
 
 fn modes_times_and_attributes_are_the_archives() {
     let tree = Tree::of([layer([
@@ -212,129 +166,11 @@ fn a_directory_said_anew_loses_its_attributes_and_keeps_its_files() {
     assert!(tree.is_there("d/f"));
 }
 
-/// Lower and upper layer, and the names that are there in the end.
-fn whiteout_cases() -> Vec<(Vec<Entry>, Vec<Entry>, Vec<&'static str>)> {
-    let lower = || vec![dir("a"), file("a/x", b""), file("a/b/y", b""), file("c", b"")];
-    vec![
-        (lower(), vec![whiteout("a")], vec!["c"]),
-        (lower(), vec![whiteout("c"), whiteout("a/x")], vec!["a", "a/b", "a/b/y"]),
-        (lower(), vec![opaque("a")], vec!["a", "c"]),
-        (lower(), vec![opaque("a"), file("a/new", b"")], vec!["a", "a/new", "c"]),
-        // Also where it comes last: what this layer has made stays.
-        (lower(), vec![file("a/new", b""), opaque("a")], vec!["a", "a/new", "c"]),
-        (lower(), vec![file("a/b/new", b""), opaque("a")], vec!["a", "a/b", "a/b/new", "c"]),
-        (lower(), vec![whiteout("a"), file("a/new", b"")], vec!["a", "a/new", "c"]),
-        (lower(), vec![dir("a"), file("a/new", b""), whiteout("a")], vec!["a", "a/new", "c"]),
-        (lower(), vec![file("c", b"new"), whiteout("c")], vec!["a", "a/b", "a/b/y", "a/x", "c"]),
-        (
-            lower(),
-            vec![whiteout("not-there"), file(".wh..wh.aufs", b"")],
-            vec!["a", "a/b", "a/b/y", "a/x", "c"],
-        ),
-        (lower(), vec![whiteout("a/b"), symlink("a/b", "x")], vec!["a", "a/b", "a/x", "c"]),
-    ]
-}
-
 fn whiteouts_take_away_what_lower_layers_made_and_nothing_else() {
     for (number, (lower, upper, wanted)) in whiteout_cases().into_iter().enumerate() {
         let tree = Tree::of([layer(lower), layer(upper)]);
         assert_eq!(tree.names(), wanted, "case {number}");
     }
-}
-
-/// A store with one image of these layers.
-fn store_of(layers: &[Layer]) -> (Folder, Store, learnc::image::store::Image) {
-    let place = folder();
-    let made = layers.iter().fold(image(), |image, layer| image.layer(layer.clone())).made();
-    let k = silent();
-    let store = Store::open(&k, &place.join("store")).unwrap();
-    made.layout(store.dir(), "localhost/x:1");
-    let top = store.find("localhost/x:1").unwrap().unwrap();
-    let image = store.image(&k, &top, &Platform::here()).unwrap();
-    (place, store, image)
-}
-
-/// What overlayfs shows of an image's directories, copied.
-fn through_overlayfs(place: &Folder, dirs: &[PathBuf]) -> PathBuf {
-    let (mount, copy) = (place.join("mount"), place.join("copy"));
-    std::fs::create_dir(&mount).unwrap();
-    let empty = place.join("empty");
-    std::fs::create_dir_all(&empty).unwrap();
-    // overlayfs takes two layers at least.
-    let lower: Vec<String> =
-        dirs.iter().rev().chain([&empty]).map(|d| d.display().to_string()).collect();
-    let (flags, options) = if is_root() { ("-m", "") } else { ("-Urm", ",userxattr") };
-    let script = format!(
-        "mount -t overlay overlay -o lowerdir={}{options} {} && cp -a {1} {}",
-        lower.join(":"),
-        mount.display(),
-        copy.display()
-    );
-    let script = script.replace("{1}", &mount.display().to_string());
-    ran(Command::new("unshare").args([flags, "sh", "-c", &script])).ok();
-    copy
-}
-
-fn overlayfs_joins_the_directories_to_the_same_tree() {
-    let user_xattr = !is_root();
-    let mut cases: Vec<Vec<Layer>> = whiteout_cases()
-        .into_iter()
-        .map(|(lower, upper, _)| vec![layer(lower), layer(upper)])
-        .collect();
-    cases.push(vec![
-        layer([
-            dir("./").mode(0o751).time(9),
-            dir("etc").mode(0o750).time(42).xattr("user.a", b"1"),
-            file("etc/a", b"a"),
-            file("deep/er/x", b""),
-        ]),
-        layer([file("etc/b", b"").mode(0o600), dir("deep").time(3)]).gzip(),
-        layer([whiteout("etc/b"), file("deep/er/y", b""), hard("deep/z", "deep/er/y")]),
-        layer([]),
-    ]);
-    for (number, layers) in cases.iter().enumerate() {
-        let (place, store, image) = store_of(layers);
-        let k = silent();
-        let (dirs, tally) = layer_dirs(&k, &store, &image, &How::overlay(user_xattr)).unwrap();
-        assert_eq!(tally.layers, layers.len() as u64);
-        unpack_image(&k, &store, &image, &place.join("tree"), &How::applied()).unwrap();
-        let copy = through_overlayfs(&place, &dirs);
-        let found = differences(&place.join("tree"), &copy, |path, seen, property| {
-            // Nobody says when a directory without an entry was made.
-            let unsaid = ["./a", "./a/b", "./deep/er"].contains(&&*path.display().to_string())
-                || path == Path::new(".") && number + 1 < cases.len();
-            !(property == "modified" && seen["kind"] == "40000" && unsaid)
-        });
-        assert!(found.is_empty(), "case {number}:\n{}", found.join("\n"));
-        let again = layer_dirs(&k, &store, &image, &How::overlay(user_xattr)).unwrap();
-        assert_eq!(again, (dirs, Tally::default()), "what is there is not made again");
-        let left = std::fs::read_dir(store.dir().join("layers")).unwrap();
-        let left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(left, ["sha256"], "nothing unfinished is left");
-    }
-}
-
-fn whiteouts_are_kept_in_overlayfs_own_form() {
-    let how = How { whiteouts: Whiteouts::Overlay { user_xattr: true }, ..applied() };
-    let tree = Tree::made([layer([whiteout("gone"), opaque("d"), whiteout("e"), dir("e")])], &how);
-    assert!(tree.meta("gone").file_type().is_char_device());
-    assert_eq!(tree.meta("gone").rdev(), 0);
-    let opaque = [("user.overlay.opaque".into(), b"y".to_vec())];
-    assert_eq!(attributes(&tree.at("d")).unwrap(), opaque);
-    assert_eq!(attributes(&tree.at("e")).unwrap(), opaque);
-    assert_eq!(tree.names(), ["d", "e", "gone"]);
-}
-
-fn one_tree_is_named_where_directories_cannot_do() {
-    let lower = layer([dir("usr/lib"), symlink("lib", "usr/lib")]);
-    let layers = [lower, layer([file("lib/x", b"through")])];
-    let (place, store, image) = store_of(&layers);
-    let error = layer_dirs(&silent(), &store, &image, &How::overlay(true)).unwrap_err();
-    assert!(error.to_string().contains("lib is a link in a lower layer"), "{error}");
-    let left: Vec<_> = std::fs::read_dir(store.dir().join("layers/sha256")).unwrap().collect();
-    assert!(left.is_empty(), "{left:?}");
-    unpack_image(&silent(), &store, &image, &place.join("tree"), &How::applied()).unwrap();
-    assert_eq!(read(place.join("tree/usr/lib/x")), "through");
 }
 
 fn a_folder_that_is_there_keeps_its_own_and_takes_only_nothing() {
@@ -353,7 +189,6 @@ fn a_folder_that_is_there_keeps_its_own_and_takes_only_nothing() {
 }
 
 fn main() {
-    let can_mount = [Need::Containers];
     suite(vec![
         test(
             "modes, times and attributes are the archive's",
@@ -387,21 +222,6 @@ fn main() {
             "whiteouts take away what lower layers made, and nothing else",
             &[],
             whiteouts_take_away_what_lower_layers_made_and_nothing_else,
-        ),
-        test(
-            "overlayfs joins the directories to the same tree",
-            &can_mount,
-            overlayfs_joins_the_directories_to_the_same_tree,
-        ),
-        test(
-            "whiteouts are kept in overlayfs's own form",
-            &[],
-            whiteouts_are_kept_in_overlayfs_own_form,
-        ),
-        test(
-            "one tree is named where directories cannot do",
-            &[],
-            one_tree_is_named_where_directories_cannot_do,
         ),
         test(
             "a folder that is there is used only if it is empty",

@@ -1,7 +1,5 @@
 //! Archives that other programs wrote are read as they read them.
 
-#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
-
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};

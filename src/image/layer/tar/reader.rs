@@ -267,6 +267,7 @@ fn padding(size: u64) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)]
 #[path = "others.rs"]
 mod others;
 #[cfg(test)]

@@ -267,7 +267,7 @@ proptest! {
         ]);
         let at = at % bytes.len();
         bytes[at] = byte;
-        if fix && at % BLOCK != 0 {
+        if fix && !at.is_multiple_of(BLOCK) {
             let from = at / BLOCK * BLOCK;
             let block: [u8; BLOCK] = bytes[from..from + BLOCK].try_into().unwrap();
             bytes[from..from + BLOCK].copy_from_slice(&sum(block));

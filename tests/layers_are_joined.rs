@@ -1,0 +1,122 @@
+//! A directory for each layer, joined by overlayfs, is the tree that all layers make on top of each other.
+
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
+
+mod support;
+
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use learnc::image::layer::{How, Tally, Whiteouts, layer_dirs, unpack_image};
+use learnc::sys::attributes::attributes;
+use support::bundle::{ran, read};
+use support::images::*;
+use support::needs::is_root;
+use support::trees::differences;
+use support::unpacked::{Tree, applied, silent, store_of, whiteout_cases};
+use support::*;
+
+/// What overlayfs shows of an image's directories, copied.
+fn through_overlayfs(place: &Folder, dirs: &[PathBuf]) -> PathBuf {
+    let (mount, copy) = (place.join("mount"), place.join("copy"));
+    std::fs::create_dir(&mount).unwrap();
+    let empty = place.join("empty");
+    std::fs::create_dir_all(&empty).unwrap();
+    // overlayfs takes two layers at least.
+    let lower: Vec<String> =
+        dirs.iter().rev().chain([&empty]).map(|d| d.display().to_string()).collect();
+    let (flags, options) = if is_root() { ("-m", "") } else { ("-Urm", ",userxattr") };
+    let script = format!(
+        "mount -t overlay overlay -o lowerdir={}{options} {} && cp -a {1} {}",
+        lower.join(":"),
+        mount.display(),
+        copy.display()
+    );
+    let script = script.replace("{1}", &mount.display().to_string());
+    ran(Command::new("unshare").args([flags, "sh", "-c", &script])).ok();
+    copy
+}
+
+fn overlayfs_joins_the_directories_to_the_same_tree() {
+    let user_xattr = !is_root();
+    let mut cases: Vec<Vec<Layer>> = whiteout_cases()
+        .into_iter()
+        .map(|(lower, upper, _)| vec![layer(lower), layer(upper)])
+        .collect();
+    cases.push(vec![
+        layer([
+            dir("./").mode(0o751).time(9),
+            dir("etc").mode(0o750).time(42).xattr("user.a", b"1"),
+            file("etc/a", b"a"),
+            file("deep/er/x", b""),
+        ]),
+        layer([file("etc/b", b"").mode(0o600), dir("deep").time(3)]).gzip(),
+        layer([whiteout("etc/b"), file("deep/er/y", b""), hard("deep/z", "deep/er/y")]),
+        layer([]),
+    ]);
+    for (number, layers) in cases.iter().enumerate() {
+        let (place, store, image) = store_of(layers);
+        let k = silent();
+        let (dirs, tally) = layer_dirs(&k, &store, &image, &How::overlay(user_xattr)).unwrap();
+        assert_eq!(tally.layers, layers.len() as u64);
+        unpack_image(&k, &store, &image, &place.join("tree"), &How::applied()).unwrap();
+        let copy = through_overlayfs(&place, &dirs);
+        let found = differences(&place.join("tree"), &copy, |path, seen, property| {
+            // Nobody says when a directory without an entry was made.
+            let unsaid = ["./a", "./a/b", "./deep/er"].contains(&&*path.display().to_string())
+                || path == Path::new(".") && number + 1 < cases.len();
+            !(property == "modified" && seen["kind"] == "40000" && unsaid)
+        });
+        assert!(found.is_empty(), "case {number}:\n{}", found.join("\n"));
+        let again = layer_dirs(&k, &store, &image, &How::overlay(user_xattr)).unwrap();
+        assert_eq!(again, (dirs, Tally::default()), "what is there is not made again");
+        let left = std::fs::read_dir(store.dir().join("layers")).unwrap();
+        let left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left, ["sha256"], "nothing unfinished is left");
+    }
+}
+
+fn whiteouts_are_kept_in_overlayfs_own_form() {
+    let how = How { whiteouts: Whiteouts::Overlay { user_xattr: true }, ..applied() };
+    let tree = Tree::made([layer([whiteout("gone"), opaque("d"), whiteout("e"), dir("e")])], &how);
+    assert!(tree.meta("gone").file_type().is_char_device());
+    assert_eq!(tree.meta("gone").rdev(), 0);
+    let opaque = [("user.overlay.opaque".into(), b"y".to_vec())];
+    assert_eq!(attributes(&tree.at("d")).unwrap(), opaque);
+    assert_eq!(attributes(&tree.at("e")).unwrap(), opaque);
+    assert_eq!(tree.names(), ["d", "e", "gone"]);
+}
+
+fn one_tree_is_named_where_directories_cannot_do() {
+    let lower = layer([dir("usr/lib"), symlink("lib", "usr/lib")]);
+    let layers = [lower, layer([file("lib/x", b"through")])];
+    let (place, store, image) = store_of(&layers);
+    let error = layer_dirs(&silent(), &store, &image, &How::overlay(true)).unwrap_err();
+    assert!(error.to_string().contains("lib is a link in a lower layer"), "{error}");
+    let left: Vec<_> = std::fs::read_dir(store.dir().join("layers/sha256")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+    unpack_image(&silent(), &store, &image, &place.join("tree"), &How::applied()).unwrap();
+    assert_eq!(read(place.join("tree/usr/lib/x")), "through");
+}
+
+fn main() {
+    let can_mount = [Need::Containers];
+    suite(vec![
+        test(
+            "overlayfs joins the directories to the same tree",
+            &can_mount,
+            overlayfs_joins_the_directories_to_the_same_tree,
+        ),
+        test(
+            "whiteouts are kept in overlayfs's own form",
+            &[],
+            whiteouts_are_kept_in_overlayfs_own_form,
+        ),
+        test(
+            "one tree is named where directories cannot do",
+            &[],
+            one_tree_is_named_where_directories_cannot_do,
+        ),
+    ]);
+}
