@@ -152,7 +152,8 @@ fn all(k: &Kernel, store: &Store, wanted: &[Wanted], how: &How) -> Vec<Result<Ma
     });
     // The layer that was refused says why, not those that were never begun.
     let mut answers: Vec<Result<Made>> = answers.collect();
-    let refused = |e: &Result<Made>| e.as_ref().is_err_and(|e| !e.to_string().contains("refused first"));
+    let refused =
+        |e: &Result<Made>| e.as_ref().is_err_and(|e| !e.to_string().contains("refused first"));
     if let Some(cause) = answers.iter().position(refused) {
         answers.swap(0, cause);
     }

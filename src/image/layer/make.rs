@@ -20,7 +20,12 @@ use crate::sys::{
 };
 
 impl Tree<'_> {
-    pub(super) fn entry(&mut self, k: &Kernel, reader: &mut Reader, mut entry: Entry) -> Result<()> {
+    pub(super) fn entry(
+        &mut self,
+        k: &Kernel,
+        reader: &mut Reader,
+        mut entry: Entry,
+    ) -> Result<()> {
         let path = place::inside(&entry.path)?;
         let meta = Meta::of(&mut entry);
         if path.as_os_str().is_empty() && entry.kind == Kind::Directory {
@@ -91,7 +96,10 @@ impl Tree<'_> {
             other => other?,
         }
         if path.components().count() > self.how.limits.depth {
-            return Err(Error::yours(format!("more than {} directories deep", self.how.limits.depth)));
+            return Err(Error::yours(format!(
+                "more than {} directories deep",
+                self.how.limits.depth
+            )));
         }
         self.names(&path);
         if self.pending.insert(path, meta).is_none() {
@@ -152,7 +160,14 @@ impl Tree<'_> {
     }
 
     /// A fifo, or a device node, which only root may make: whether it is there.
-    fn node(&mut self, k: &Kernel, what: &Kind, mode: u32, at: &Place, name: &Path) -> Result<bool> {
+    fn node(
+        &mut self,
+        k: &Kernel,
+        what: &Kind,
+        mode: u32,
+        at: &Place,
+        name: &Path,
+    ) -> Result<bool> {
         let (kind, major, minor) = match *what {
             Kind::Character { major: 0, minor: 0 } => {
                 return Err(Error::yours("a character device 0/0")

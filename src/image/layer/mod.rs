@@ -16,8 +16,8 @@
 //! [`unpack`] puts all layers of an image on top of each other, or each into a directory of its own;
 //! [`list`] reads a layer and makes nothing.
 
-pub mod inflate;
 pub mod dirs;
+pub mod inflate;
 mod inherit;
 pub mod list;
 mod make;
@@ -36,8 +36,8 @@ use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::sys::{Fd, Kernel, look};
 
-pub use tree::Tree;
 pub use dirs::layer_dirs;
+pub use tree::Tree;
 pub use unpack::unpack_image;
 
 /// How a layer becomes files.
@@ -214,10 +214,8 @@ pub fn receive(
 
 /// Tells that a layer's bytes were held against its two digests.
 fn tell_checked(k: &Kernel, layer: &Descriptor, diff_id: &Digest, sums: &inflate::Sums) {
-    let checked = [
-        ("layer", &layer.digest, &sums.compressed),
-        ("layer's archive", diff_id, &sums.archive),
-    ];
+    let checked =
+        [("layer", &layer.digest, &sums.compressed), ("layer's archive", diff_id, &sums.archive)];
     for (what, claimed, (computed, bytes)) in checked {
         k.tell(|index| Event::Checked {
             index,

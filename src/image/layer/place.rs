@@ -106,7 +106,8 @@ impl Tree<'_> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let path = below::relative(path);
         let expected = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP];
-        let opened = k.ask(Openat2 { dir: self.root.at(), path, flags, mode: 0, resolve }, &expected);
+        let opened =
+            k.ask(Openat2 { dir: self.root.at(), path, flags, mode: 0, resolve }, &expected);
         opened.map_err(|e| match e.errno() {
             Some(Errno::ENOTDIR) => no_directory(path),
             Some(Errno::ELOOP) => no_directory(path).because("its links go round in a circle"),
@@ -137,8 +138,10 @@ impl Tree<'_> {
         let at = path.strip_prefix(&self.root_path);
         let at = at.map_err(|_| Error::yours("a directory that is not below the root"))?;
         match at.components().count() > self.how.limits.depth {
-            true => Err(Error::yours(format!("more than {} directories deep", self.how.limits.depth))
-                .because("no tree is expected to be deeper")),
+            true => {
+                Err(Error::yours(format!("more than {} directories deep", self.how.limits.depth))
+                    .because("no tree is expected to be deeper"))
+            }
             false => Ok(at.to_owned()),
         }
     }

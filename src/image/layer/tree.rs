@@ -84,7 +84,8 @@ impl<'a> Tree<'a> {
         let sums = sums.map_err(|e| e.at(format!("layer {}", layer.digest.short())))?;
         if let Some(sums) = &sums {
             tell_checked(k, layer, diff_id, sums);
-            is_the_one(diff_id, sums).map_err(|e| e.at(format!("layer {}", layer.digest.short())))?;
+            is_the_one(diff_id, sums)
+                .map_err(|e| e.at(format!("layer {}", layer.digest.short())))?;
         }
         self.tally.layers += 1;
         let implied = self.now.touched.iter().filter(|path| !self.is_named(path));

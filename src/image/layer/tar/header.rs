@@ -147,9 +147,10 @@ fn octal(field: &[u8]) -> Option<u64> {
 /// Two's complement, big end first, of which the topmost bit marks it and the next one is the sign.
 fn base_256(field: &[u8]) -> Option<i128> {
     let start = i128::from(field[0] & 0x3f) - if field[0] & 0x40 == 0 { 0 } else { 64 };
-    field.iter().skip(1).try_fold(start, |value, byte| {
-        value.checked_mul(256)?.checked_add(i128::from(*byte))
-    })
+    field
+        .iter()
+        .skip(1)
+        .try_fold(start, |value, byte| value.checked_mul(256)?.checked_add(i128::from(*byte)))
 }
 
 #[cfg(test)]

@@ -35,7 +35,8 @@ fn refused(bytes: &[u8]) -> String {
 /// A header of the given kind and size, ready to be changed.
 fn header(name: &str, flag: u8, size: usize) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
-    let mut put = |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
+    let mut put =
+        |at: usize, text: &str| block[at..at + text.len()].copy_from_slice(text.as_bytes());
     put(0, name);
     put(100, "0000644\0");
     put(108, "0000000\0");
@@ -97,7 +98,12 @@ fn ended(parts: &[&[u8]]) -> Vec<u8> {
 fn extensions_say_what_headers_have_no_room_for() {
     let name = "a/".repeat(80) + "b";
     let bytes = ended(&[
-        &pax(&[("path", &name), ("mtime", "3.25"), ("uid", "3000000"), ("SCHILY.xattr.user.a", "1")]),
+        &pax(&[
+            ("path", &name),
+            ("mtime", "3.25"),
+            ("uid", "3000000"),
+            ("SCHILY.xattr.user.a", "1"),
+        ]),
         &file("short", b"pax"),
         &long(b'L', &name),
         &file("short", b"gnu"),
@@ -130,11 +136,14 @@ fn what_two_programs_would_read_differently_is_refused() {
         ("two pax headers", ended(&[&pax(&[("uid", "1")]), &pax(&[("uid", "1")]), &hello])),
         ("a long name that is empty", ended(&[&long(b'L', "a\0b"), &hello])),
         ("a long name that is empty", ended(&[&long(b'L', ""), &hello])),
-        ("a wrong checksum", ended(&[&{
-            let mut block = header("a", b'0', 0);
-            block[0] = b'b';
-            block
-        }])),
+        (
+            "a wrong checksum",
+            ended(&[&{
+                let mut block = header("a", b'0', 0);
+                block[0] = b'b';
+                block
+            }]),
+        ),
         ("is negative", ended(&[&with(header("a", b'0', 0), 124, &[0xff; 12])])),
         ("too large", ended(&[&with(header("a", b'0', 0), 124, &[0x80 | 0x3f; 12])])),
         ("no regular file", ended(&[&with(header("l", b'1', 5), 157, b"a"), &padded(b"hello")])),
@@ -146,8 +155,10 @@ fn what_two_programs_would_read_differently_is_refused() {
         ("without a target", ended(&[&header("l", b'2', 0)])),
         ("without a name", ended(&[&header("", b'0', 0)])),
         ("of an unknown kind", ended(&[&with(header("a", b'0', 0), 257, b"ustar\x0017")])),
-        ("ends in two places", ended(&[&with(
-            with(header("a", b'0', 0), 345, &[b'x'; 155]), 508, b"tar\0")])),
+        (
+            "ends in two places",
+            ended(&[&with(with(header("a", b'0', 0), 345, &[b'x'; 155]), 508, b"tar\0")]),
+        ),
         ("an empty block", ended(&[&hello, &[0; BLOCK], &hello])),
         ("follows the end", [ended(&[&hello]), hello.clone()].concat()),
         ("follows the end", [ended(&[&hello]), b"x".to_vec()].concat()),
@@ -176,10 +187,15 @@ fn a_global_header_says_nothing_of_files() {
     };
     let hello = file("a", b"hello");
     assert_eq!(read(&ended(&[&global("comment", "f00"), &hello])).unwrap().len(), 1);
-    for (key, value) in
-        [("path", "b"), ("size", "3"), ("uid", "0"), ("mtime", "1"), ("SCHILY.xattr.user.a", "b"),
-         ("linkpath", "c"), ("GNU.sparse.major", "1")]
-    {
+    for (key, value) in [
+        ("path", "b"),
+        ("size", "3"),
+        ("uid", "0"),
+        ("mtime", "1"),
+        ("SCHILY.xattr.user.a", "b"),
+        ("linkpath", "c"),
+        ("GNU.sparse.major", "1"),
+    ] {
         let text = refused(&ended(&[&global(key, value), &hello]));
         assert!(text.contains("a global header with"), "{key}: {text}");
     }
@@ -190,12 +206,26 @@ fn a_global_header_says_nothing_of_files() {
 #[test]
 fn all_four_forms_of_holes_are_read_and_held_to_their_map() {
     let piece = |offset, length| Piece { offset, length };
-    let v00 = [("GNU.sparse.size", "9"), ("GNU.sparse.numblocks", "2"), ("GNU.sparse.offset", "1"),
-        ("GNU.sparse.numbytes", "2"), ("GNU.sparse.offset", "6"), ("GNU.sparse.numbytes", "3")];
-    let v01 = [("GNU.sparse.size", "9"), ("GNU.sparse.numblocks", "2"), ("GNU.sparse.name", "real"),
-        ("GNU.sparse.map", "1,2,6,3")];
-    let v10 = [("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.name", "real"),
-        ("GNU.sparse.realsize", "9")];
+    let v00 = [
+        ("GNU.sparse.size", "9"),
+        ("GNU.sparse.numblocks", "2"),
+        ("GNU.sparse.offset", "1"),
+        ("GNU.sparse.numbytes", "2"),
+        ("GNU.sparse.offset", "6"),
+        ("GNU.sparse.numbytes", "3"),
+    ];
+    let v01 = [
+        ("GNU.sparse.size", "9"),
+        ("GNU.sparse.numblocks", "2"),
+        ("GNU.sparse.name", "real"),
+        ("GNU.sparse.map", "1,2,6,3"),
+    ];
+    let v10 = [
+        ("GNU.sparse.major", "1"),
+        ("GNU.sparse.minor", "0"),
+        ("GNU.sparse.name", "real"),
+        ("GNU.sparse.realsize", "9"),
+    ];
     let map = [&padded(b"2\n1\n2\n6\n3\n")[..], b"hello"].concat();
     let mut old = header("real", b'S', 5);
     old = with(old, 257, b"ustar  \0");
