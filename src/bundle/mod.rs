@@ -5,7 +5,9 @@
 //! version knows but cannot honour are refused here, in one table, since dropping one silently would
 //! be a promise not kept.
 
+pub mod accounts;
 pub mod defaults;
+pub mod wishes;
 
 use std::path::{Path, PathBuf};
 

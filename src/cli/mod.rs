@@ -7,6 +7,7 @@
 pub mod by_hand;
 pub mod commands;
 pub mod delegate;
+pub mod from_image;
 pub mod image;
 pub mod narration;
 pub mod step;
@@ -173,7 +174,7 @@ pub fn main() -> i32 {
         Ok(status) => status,
         Err(error) => {
             narration::report(&error, &cli);
-            1
+            if let Verb::Run(verb) = &cli.verb { verb.status_of(&error) } else { 1 }
         }
     }
 }

@@ -15,12 +15,13 @@
 //! * [`store`]: the machine's own images, an OCI image layout;
 //! * [`registry`] and [`origin`]: where images come from; [`line`](mod@line): over which line;
 //! * [`pull`]: from there into the store;
-//! * [`layer`]: a layer's archive, as files;
+//! * [`layer`]: a layer's archive, as files; [`joined`]: what several of them are together;
 //! * [`dissect`]: an image taken apart for the eyes.
 
 pub mod digest;
 pub mod dissect;
 pub mod document;
+pub mod joined;
 pub mod layer;
 pub mod line;
 pub mod names;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::row;
 use crate::event::{Difference, Verdict};
+use crate::image::joined::{below, is_whiteout};
 use crate::sys::look;
 use crate::sys::overlay::is_opaque;
 
@@ -80,47 +81,6 @@ impl Walk<'_> {
         let was = below.map(|(path, meta)| kind(&path, &meta)).unwrap_or_default();
         self.rows.push(row(&format!("upper/{}", path.display()), was, is, verdict));
     }
-}
-
-pub fn is_whiteout(meta: &Metadata) -> bool {
-    meta.file_type().is_char_device() && meta.rdev() == 0
-}
-
-/// What the layers have at a path, and in which it is.
-fn below(lower: &[PathBuf], path: &Path) -> Option<(PathBuf, Metadata)> {
-    for layer in lower {
-        match within(layer, path) {
-            Within::Found(place, meta) => return Some((place, meta)),
-            Within::Hidden => return None,
-            Within::Below => {}
-        }
-    }
-    None
-}
-
-enum Within {
-    Found(PathBuf, Metadata),
-    /// This layer hides what lower ones have there.
-    Hidden,
-    /// It has nothing to say.
-    Below,
-}
-
-fn within(layer: &Path, path: &Path) -> Within {
-    let (mut place, mut hides) = (layer.to_owned(), false);
-    let count = path.components().count();
-    for (n, part) in path.components().enumerate() {
-        place.push(part);
-        match place.symlink_metadata() {
-            Err(_) if hides => return Within::Hidden,
-            Err(_) => return Within::Below,
-            Ok(meta) if is_whiteout(&meta) => return Within::Hidden,
-            Ok(meta) if n + 1 == count => return Within::Found(place, meta),
-            Ok(meta) if !meta.is_dir() => return Within::Hidden,
-            Ok(_) => hides |= is_opaque(&place),
-        }
-    }
-    Within::Below
 }
 
 /// `file, 86 bytes`

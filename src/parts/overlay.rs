@@ -32,8 +32,11 @@ use super::rootfs;
 use super::step::{Step, config, needed};
 use crate::args::shell;
 use crate::error::{Error, Result, ignore};
+use crate::image::digest::Digest;
+use crate::image::store::Store;
+use crate::lifecycle::journal::{Journal, Undo};
 use crate::sys::{
-    At, Chdir, Fd, Kernel, Mkdirat, Mknodat, Mount, Openat, Symlinkat, Unlinkat, copy,
+    At, Chdir, Fd, Kernel, Mkdirat, Mknodat, Mount, Openat, Symlinkat, Unlinkat, copy, look,
     write_new_file,
 };
 
@@ -49,6 +52,8 @@ pub enum What {
     /// A layer with these files, whole, and whiteouts of those that are gone; or, where nothing is joined,
     /// the same changes made to a copy.
     Change { dir: String, texts: Vec<(PathBuf, &'static str)>, gone: Vec<PathBuf>, copy: bool },
+    /// Notes in the store that its layers are in use, so that nobody takes them away.
+    Use { store: PathBuf, state: PathBuf, chain: Vec<Digest> },
     /// Short names for layers that lie elsewhere, the lowest first.
     Links(Vec<PathBuf>),
     /// The directories that overlay writes to, and the one that it is mounted on if that is not there.
@@ -107,6 +112,12 @@ pub fn layers_of_two(root: &Path, owner: Option<(u32, u32)>) -> Vec<Step<Overlay
     steps
 }
 
+/// Says whose layers of the store are used.
+pub fn used_step(root: &Path, store: &Path, state: &Path, chain: &[Digest]) -> Step<Overlay> {
+    let (store, state, chain) = (store.to_owned(), state.to_owned(), chain.to_vec());
+    step(root, "layers_used", What::Use { store, state, chain })
+}
+
 /// Layers that lie elsewhere, the lowest first, and what is written to.
 pub fn layers_of(root: &Path, dirs: &[PathBuf], owner: Option<(u32, u32)>) -> Vec<Step<Overlay>> {
     let count = dirs.len().to_string();
@@ -157,9 +168,15 @@ pub fn upper_of(folder: &Path) -> PathBuf {
 }
 
 /// Performs one step. `root` is the descriptor of the joined tree, for the steps that follow.
-pub fn perform(k: &Kernel, overlay: &Overlay, root: &mut Option<Fd>) -> Result<()> {
+pub fn perform(
+    k: &Kernel,
+    overlay: &Overlay,
+    journal: &mut Journal,
+    root: &mut Option<Fd>,
+) -> Result<()> {
     let folder = &overlay.folder;
     match &overlay.what {
+        What::Use { store, state, chain } => note_use(k, store, state, chain, journal),
         What::Change { dir, texts, gone, copy: false } => layer(k, &folder.join(dir), texts, gone),
         What::Change { dir, texts, gone, copy: true } => edit(k, &folder.join(dir), texts, gone),
         What::Links(dirs) => {
@@ -182,6 +199,27 @@ pub fn perform(k: &Kernel, overlay: &Overlay, root: &mut Option<Fd>) -> Result<(
             Ok(())
         }
     }
+}
+
+/// Under the store's lock, which whoever takes layers away holds alone: they are there still, and stay.
+fn note_use(
+    k: &Kernel,
+    store: &Path,
+    state: &Path,
+    chain: &[Digest],
+    journal: &mut Journal,
+) -> Result<()> {
+    let Some(store) = Store::look(store)? else {
+        return Err(Error::yours(format!("there is no store of images in {}", store.display())));
+    };
+    journal.will(Undo::RemoveFile(store.user_file(state)))?;
+    let _hold = store.hold(k)?;
+    if let Some(gone) = chain.iter().find(|id| !look::is_dir(store.layer_dir(id))) {
+        return Err(Error::yours(format!("layer {} of the image is gone", gone.short()))
+            .because("somebody has taken it away from the store meanwhile")
+            .try_this("the same again, which unpacks it anew"));
+    }
+    store.use_layers(k, state, chain)
 }
 
 /// A directory with what it has of its own. To others it must look like the files that it hides: a
@@ -287,6 +325,8 @@ pub fn by_hand(overlay: &Overlay) -> Vec<String> {
             let hidden = hidden.map(|path| format!("mknod -m 0 {} c 0 0", place(path)));
             made.chain(removed).chain(written).chain(hidden).collect()
         }
+        // A script has no part in learnc's store; whoever removes images there would not know of it.
+        What::Use { .. } => vec![],
         What::Links(dirs) => {
             let link = |(n, dir): (usize, &PathBuf)| {
                 format!("ln -s {} {}", shell(dir), beside(&format!("{LINKS}/{n}")))

@@ -16,6 +16,9 @@ use nix::fcntl::OFlag;
 use super::overlay;
 use super::step::{Step, config, default, needed};
 use crate::error::{Error, Result, ignore};
+use crate::image::document::{Descriptor, Platform};
+use crate::image::layer::{How, unpack_image};
+use crate::image::store::Store;
 use crate::lifecycle::journal::{Journal, Undo};
 use crate::rootfs::recipe::CopyOf;
 use crate::rootfs::{Recipe, archive, fetch};
@@ -47,6 +50,11 @@ pub enum What {
     },
     Debootstrap {
         program: PathBuf,
+    },
+    /// All layers of an image of the store.
+    Image {
+        store: PathBuf,
+        manifest: Descriptor,
     },
     /// Gives all of it to another user and group.
     Give {
@@ -95,6 +103,10 @@ pub fn steps(root: &Path, recipe: &Recipe, owner: Option<(u32, u32)>) -> Vec<Ste
         Recipe::Debootstrap { program } => {
             let what = What::Debootstrap { program: program.clone() };
             steps.push(step("root_debootstrap", asked(), what));
+        }
+        Recipe::Image { store, manifest } => {
+            let what = What::Image { store: store.clone(), manifest: manifest.clone() };
+            steps.push(step("root_image", asked(), what).about(manifest.digest.short()));
         }
     }
     if let Some((uid, gid)) = owner {
@@ -145,6 +157,7 @@ pub fn perform(k: &Kernel, tree: &Tree, journal: &mut Journal) -> Result<()> {
         What::Unpack(file) => archive::unpack(k, file, root),
         What::Download { url, sha256 } => fetch::fetch(k, url, sha256.as_deref(), root),
         What::Debootstrap { program } => debootstrap(k, program, root),
+        What::Image { store, manifest } => unpack(k, store, manifest, root),
         What::Give { uid, gid } => k.bulk(root, |k| copy::give_tree(k, root, *uid, *gid)),
     }
 }
@@ -183,6 +196,15 @@ fn copy_one(k: &Kernel, root: &Fd, copied: &CopyOf) -> Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
     let to = k.call(Openat { dir: root.at(), path: &copied.to, flags, mode: 0o755 })?;
     copy::copy(k, &from, &to, copied.size).map(drop)
+}
+
+fn unpack(k: &Kernel, store: &Path, manifest: &Descriptor, root: &Path) -> Result<()> {
+    let Some(store) = Store::look(store)? else {
+        return Err(Error::yours(format!("there is no store of images in {}", store.display())));
+    };
+    let image = store.image(k, manifest, &Platform::here())?;
+    unpack_image(k, &store, &image, root, &How::applied())?.tell(k);
+    Ok(())
 }
 
 /// The real tool does it; it needs root, the network, and minutes.
@@ -240,6 +262,8 @@ pub fn by_hand(tree: &Tree) -> Vec<String> {
             std::iter::once(fetch).chain(check).collect()
         }
         What::Give { uid, gid } => vec![format!("chown -hR {uid}:{gid} {root}")],
+        // skopeo and umoci can read the store.
+        What::Image { .. } => vec![],
         What::Debootstrap { program } => {
             vec![format!("{} --variant=minbase stable {root}", word(program))]
         }

@@ -77,7 +77,7 @@ pub fn perform(k: &Kernel, step: &Step, held: &mut Held) -> Result<()> {
         Act::State(created) => state::created(k, created, held.pid),
         // A tree takes its time: whoever asks for the end meanwhile need not wait for a container.
         Act::Tree(act) => tree::perform(k, act, &mut held.journal).and_then(|()| stop::go_on()),
-        Act::Overlay(act) => overlay::perform(k, act, &mut held.root),
+        Act::Overlay(act) => overlay::perform(k, act, &mut held.journal, &mut held.root),
         Act::Cgroup(act) => cgroups::perform(k, act, &mut held.journal, &mut held.cgroup),
         Act::Namespace(act) => namespaces::perform(k, act),
         Act::IdMap(act) => idmap::perform(k, act, held.pid),

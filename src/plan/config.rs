@@ -122,7 +122,7 @@ impl<'a> Config<'a> {
         self.namespaces.has(Ns::Mount)
     }
 
-    fn state_dir(&self) -> PathBuf {
+    pub(super) fn state_dir(&self) -> PathBuf {
         self.options.state_root.join(&self.options.id)
     }
 

@@ -12,6 +12,7 @@ use super::Options;
 use super::config::Config;
 use super::step::{Act, Step, all};
 use crate::facts::Facts;
+use crate::image::digest::Digest;
 use crate::parts::namespaces::Namespaces;
 use crate::parts::overlay::{self, BASE};
 use crate::parts::tree;
@@ -21,8 +22,14 @@ use crate::parts::tree;
 pub enum Layers {
     /// The recipe's tree, and a small layer above it, in which a file is another and one is gone.
     Two,
-    /// These directories, the lowest first. The recipe is how they would be copied.
-    These(Vec<PathBuf>),
+    /// An image's, unpacked in the store. The recipe is how they would be copied.
+    Image {
+        store: PathBuf,
+        /// By which they are known in the store, the lowest first.
+        chain: Vec<Digest>,
+        /// Where they are, in the same order.
+        dirs: Vec<PathBuf>,
+    },
 }
 
 /// How they are joined.
@@ -55,7 +62,7 @@ pub(super) fn join(
         "before Linux 5.11 a user namespace mounts no overlay".to_owned()
     } else if let Some(fstype) = able.folder_on {
         format!("the folder for it is on {fstype}, which holds no upper directory")
-    } else if matches!(layers, Layers::These(dirs) if dirs.len() > MOST) {
+    } else if matches!(layers, Layers::Image { dirs, .. } if dirs.len() > MOST) {
         format!("there are more than {MOST} layers")
     } else {
         return Some(Join { user_xattrs });
@@ -72,13 +79,17 @@ impl Config<'_> {
         let recipe = self.options.recipe.as_ref();
         let tree = |at| recipe.map(|recipe| tree::steps(at, recipe, owner)).unwrap_or_default();
         let (files, layers) = match (&self.options.layers, self.join) {
-            (None, _) | (Some(Layers::These(_)), None) => (tree(root), vec![]),
+            (None, _) | (Some(Layers::Image { .. }), None) => (tree(root), vec![]),
             (Some(Layers::Two), None) => (tree(root), overlay::changed_copy(root, owner)),
             (Some(Layers::Two), Some(_)) => {
                 (tree(&root.with_file_name(BASE)), overlay::layers_of_two(root, owner))
             }
-            (Some(Layers::These(dirs)), Some(_)) => {
-                (vec![tree::place_step(root, owner)], overlay::layers_of(root, dirs, owner))
+            (Some(Layers::Image { store, chain, dirs }), Some(_)) => {
+                let state = self.state_dir();
+                let used = overlay::used_step(root, store, &state, chain);
+                let layers = overlay::layers_of(root, dirs, owner);
+                let layers = std::iter::once(used).chain(layers).collect();
+                (vec![tree::place_step(root, owner)], layers)
             }
         };
         all(files, Act::Tree).chain(all(layers, Act::Overlay)).collect()
@@ -89,7 +100,7 @@ impl Config<'_> {
         let join = self.join?;
         let lower = match self.options.layers.as_ref()? {
             Layers::Two => overlay::names_of_two(),
-            Layers::These(dirs) => overlay::names_of(dirs.len()),
+            Layers::Image { dirs, .. } => overlay::names_of(dirs.len()),
         };
         Some(overlay::join_step(&self.rootfs, lower, join.user_xattrs).map(Act::Overlay))
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Source, libraries};
 use crate::error::{Error, Result};
+use crate::image::document::Descriptor;
 use crate::sys::look;
 
 /// How a root filesystem is made.
@@ -25,6 +26,12 @@ pub enum Recipe {
     },
     Debootstrap {
         program: PathBuf,
+    },
+    /// All layers of an image, on top of each other.
+    Image {
+        store: PathBuf,
+        /// Its manifest, of this machine's platform.
+        manifest: Descriptor,
     },
 }
 

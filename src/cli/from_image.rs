@@ -1,0 +1,204 @@
+//! What `learnc run IMAGE` brings together: the image, pulled and unpacked where it is not, and its config.
+//!
+//! The switches are docker's, by name and by letter. What they mean is decided in [`crate::bundle::wishes`]
+//! and [`crate::bundle::accounts`]; here is only asked for it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::commands::pull::Access;
+use super::image::{StoreArgs, silent};
+use crate::bundle::accounts::{Account, account};
+use crate::bundle::{self, Bundle, wishes};
+use crate::error::{Error, Result};
+use crate::facts::Facts;
+use crate::image::document::Descriptor;
+use crate::image::joined;
+use crate::image::layer::{How, layer_dirs};
+use crate::image::names::Place;
+use crate::image::pull::{self, pull};
+use crate::image::store::{Image, Store};
+use crate::plan::Layers;
+use crate::rootfs::Recipe;
+use crate::sys::{Kernel, look};
+
+/// How much of an image's /etc/passwd is read.
+const LARGEST: u64 = 4 << 20;
+
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    /// The image to run, where the word alone could mean a container
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["word", "bundle", "id"])]
+    pub image: Option<String>,
+    /// The container's id, where the word alone could mean an image
+    #[arg(long, value_name = "ID", conflicts_with = "word")]
+    pub id: Option<String>,
+    /// What the container of an image is called [default: run- and a number]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Set a variable for an image's program: NAME=VALUE, or NAME for the value that it has here
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub env: Vec<String>,
+    /// Mount a folder or file of this host in an image's container: SOURCE:TARGET[:ro]
+    #[arg(short = 'v', long = "volume", value_name = "SOURCE:TARGET[:ro]")]
+    pub volumes: Vec<String>,
+    /// The directory in which an image's program starts
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Who an image's program is: USER[:GROUP], names of the image or numbers
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// The program in the place of an image's Entrypoint
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Let nobody write to an image's root filesystem
+    #[arg(long)]
+    pub read_only: bool,
+    /// Accepted as docker has it; a container goes when its program ends, unless --keep is given
+    #[arg(long, hide = true, conflicts_with = "keep")]
+    pub rm: bool,
+    /// Accepted as docker has it; learnc passes its own input on
+    #[arg(short, long, hide = true)]
+    pub interactive: bool,
+    /// Accepted as docker has it; there is a terminal where learnc has one
+    #[arg(short, long, hide = true)]
+    pub tty: bool,
+    #[command(flatten)]
+    pub store: StoreArgs,
+    #[command(flatten)]
+    pub access: Access,
+}
+
+/// An image that is ready to be run.
+pub struct Brought {
+    pub bundle: Bundle,
+    pub layers: Layers,
+    pub recipe: Recipe,
+    /// Where its program listens, as its maker says.
+    pub ports: String,
+}
+
+impl ImageArgs {
+    /// What is only for an image, and was given without one.
+    pub fn refuse_without_an_image(&self) -> Result<()> {
+        let given = [
+            ("--env", !self.env.is_empty()),
+            ("--volume", !self.volumes.is_empty()),
+            ("--workdir", self.workdir.is_some()),
+            ("--user", self.user.is_some()),
+            ("--entrypoint", self.entrypoint.is_some()),
+            ("--read-only", self.read_only),
+        ];
+        match given.into_iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((name, _)) => Err(Error::yours("is for the container of an image")
+                .at(name)
+                .try_this("learnc run IMAGE, or the field of config.json")),
+        }
+    }
+
+    /// The image of this name, if it is in the store.
+    pub fn find(&self, word: &str) -> Result<Option<Descriptor>> {
+        let Some(store) = self.store.look()? else { return Ok(None) };
+        let kept = match Place::parse(word) {
+            // What is in a file is looked at again each time.
+            Ok(Place::Registry(_)) | Err(_) => store.find(word)?,
+            Ok(_) => None,
+        };
+        Ok(kept)
+    }
+
+    /// A word without a tag, a digest, a folder or a registry might be anything: nobody's registry hears of it
+    /// unasked.
+    pub fn agree(&self, word: &str) -> Result<()> {
+        if self.image.is_some() || word.contains(['/', ':', '@']) {
+            return Ok(());
+        }
+        let full = Place::parse(word).map(|place| match place {
+            Place::Registry(name) => name.to_string(),
+            _ => word.to_owned(),
+        });
+        if let (Ok(full), true) = (&full, look::is_terminal(0) && look::is_terminal(2)) {
+            let mut answer = String::new();
+            let _ = write!(std::io::stderr(), "{word} is not in the store. Pull {full}? [y/N] ");
+            std::io::stdin().read_line(&mut answer)?;
+            if matches!(answer.trim(), "y" | "Y" | "yes") {
+                return Ok(());
+            }
+        }
+        let pull =
+            full.map_or_else(|_| String::new(), |full| format!("learnc run {full} (an image), "));
+        Err(Error::yours(format!("{word}: is that a container or an image?"))
+            .because(format!(
+                "as a container's id it needs a config.json in this folder, or --bundle; no image of that \
+                 name is in {}",
+                self.store.dir().display()
+            ))
+            .try_this(format!("{pull}learnc run -- {word} (a program), --bundle DIR, or learnc spec")))
+    }
+
+    /// Pulls it if it is not there, unpacks what is missing, and makes its config.
+    pub fn bring(
+        &self,
+        k: &Kernel,
+        word: &str,
+        found: Option<Descriptor>,
+        asked: wishes::Asked,
+        (folder, facts): (&Path, &Facts),
+    ) -> Result<Brought> {
+        let store = Store::open(&silent(), &self.store.dir())?;
+        let top = match found {
+            Some(found) => found,
+            None => self.pull(k, word, &store)?,
+        };
+        let image = store.image(k, &top, &self.access.platform()?)?;
+        let overlay = How::overlay(!facts.is_root() || facts.nested);
+        let (dirs, tally) = layer_dirs(k, &store, &image, &overlay)?;
+        if tally.layers > 0 {
+            tally.tell(k);
+        }
+        let (account, warning) = self.account(&image, &dirs, facts)?;
+        let config = wishes::config(&image.config, &account, &asked)?;
+        let mut bundle = bundle::from_value(config, folder.to_owned())?;
+        bundle.warnings.extend(warning);
+        let place = store.dir().to_owned();
+        let ports = image.config.config.as_ref().map(|w| wishes::ports(w).join(", "));
+        Ok(Brought {
+            bundle,
+            ports: ports.unwrap_or_default(),
+            recipe: Recipe::Image { store: place.clone(), manifest: image.descriptor.clone() },
+            layers: Layers::Image { store: place, chain: image.chain_ids(), dirs },
+        })
+    }
+
+    fn pull(&self, k: &Kernel, word: &str, store: &Store) -> Result<Descriptor> {
+        let source = self.access.source(k, Place::parse(word)?, store)?;
+        let (name, wish) = (source.kept_name(), self.access.platform()?);
+        pull(k, store, &*source, &name, &wish, &pull::Options::default())
+    }
+
+    /// Whom the image's files mean. Groups that do not exist in a namespace of one id are left out.
+    fn account(
+        &self,
+        image: &Image,
+        dirs: &[PathBuf],
+        facts: &Facts,
+    ) -> Result<(Account, Option<String>)> {
+        let highest: Vec<PathBuf> = dirs.iter().rev().cloned().collect();
+        let text = |path: &str| {
+            joined::read(&highest, Path::new(path), LARGEST).map(Option::unwrap_or_default)
+        };
+        let wished = image.config.config.as_ref().map_or("", |wishes| &*wishes.user);
+        let wanted = self.user.as_deref().unwrap_or(wished);
+        let mut account = account(wanted, &text("/etc/passwd")?, &text("/etc/group")?)?;
+        let ranges = !facts.subgids.is_empty() && facts.idmap_helpers.is_some();
+        if facts.is_root() || ranges || account.groups.is_empty() {
+            return Ok((account, None));
+        }
+        account.groups.clear();
+        let text = "The user's further groups are left out: only one id is mapped.";
+        Ok((account, Some(text.to_owned())))
+    }
+}
