@@ -9,6 +9,7 @@
 mod support;
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
@@ -139,6 +140,15 @@ fn killed_at_any_call_it_is_whole() {
     assert!(points > 40, "{points} points: the calls are not those that are made");
 }
 
+/// Something in the place where the image's only layer would be unpacked.
+fn unpacked(kept: &Kept, made: &Made) -> PathBuf {
+    let diff_id = made.document(&made.top)["layers"][0]["digest"].as_str().unwrap().to_owned();
+    let layer = kept.dir().join("layers").join(diff_id.replace(':', "/"));
+    std::fs::create_dir_all(layer.join("etc")).unwrap();
+    std::fs::write(layer.join("etc/file"), "text").unwrap();
+    layer
+}
+
 fn a_killed_prune_or_removal_breaks_no_image() {
     let kept = kept();
     let app = |name: &str| image().layer(layer([file(name, name)])).made();
@@ -150,6 +160,7 @@ fn a_killed_prune_or_removal_breaks_no_image() {
                 kept.pull(&format!("oci:{}", kept.beside(name).display())).ok();
                 std::fs::remove_dir_all(kept.beside(name)).unwrap();
             }
+            let layers = ["one", "nobody's"].map(|name| unpacked(&kept, &app(name)));
             if verb[0] == "prune" {
                 kept.run(&["rmi", "--no-prune", "localhost/two:v1"]).ok();
             }
@@ -163,6 +174,9 @@ fn a_killed_prune_or_removal_breaks_no_image() {
             let names = kept.names();
             assert!(names.contains(&"localhost/one:v1".to_owned()), "{verb:?} {calls} {nth}");
             assert_eq!(report["images"], names.len());
+            let whole = |layer: &Path| layer.join("etc/file").is_file();
+            assert!(whole(&layers[0]), "{verb:?} {calls} {nth}");
+            assert!(whole(&layers[1]) || !layers[1].exists(), "{verb:?} {calls} {nth}");
             if !std::fs::read_to_string(&trace).unwrap().contains("killed by SIGKILL") {
                 break;
             }
