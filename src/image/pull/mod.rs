@@ -30,8 +30,8 @@ use ear::Ear;
 /// How many indexes may stand in one another.
 const DEEPEST: usize = 4;
 
-/// How many layers come at once, where nobody says otherwise: two lines fill most connections, and registries count
-/// how many one opens.
+/// How many layers come at once, where nobody says otherwise, as docker has it: registries count how many lines one
+/// opens.
 const AT_ONCE: usize = 3;
 
 /// How a pull is done.
@@ -67,7 +67,9 @@ pub fn pull(
         store.name(k, name, &top)?;
         Ok(top)
     });
-    ear.sum_up(store.dir());
+    if done.is_ok() {
+        ear.sum_up(store.dir());
+    }
     done
 }
 
