@@ -50,6 +50,12 @@ fn a_removed_image_takes_with_it_what_no_other_needs() {
     assert!(removed.stdout.starts_with("localhost/one:v1\ntaken away: 3 blobs, "));
     assert_eq!(kept.blobs().len(), 4);
     kept.intact();
+    // One of two names of the same image, whatever its digest begins with.
+    two.layout(&kept.beside("same"), &two.digest()[7..8]);
+    kept.pull(&format!("oci:{}", text(&kept.beside("same")))).ok();
+    let name = format!("localhost/same:{}", &two.digest()[7..8]);
+    let removed = kept.run(&["rmi", &name]).ok();
+    assert_eq!(removed.stdout, format!("{name}\nnothing to take away\n"));
     // By the first digits of the digest, and without taking anything away at once.
     let digits = &two.digest()[7..19];
     assert_eq!(kept.run(&["rmi", "--no-prune", digits]).ok().stdout, "localhost/two:v1\n");
@@ -165,6 +171,18 @@ fn skopeo_and_umoci_read_the_store() {
     names.sort();
     assert_eq!(names, ["localhost/many:v1", "localhost/one:v1"]);
     kept.intact();
+    // And the other way about: a layout of theirs is a store to learnc.
+    let theirs = kept.beside("theirs");
+    let place = format!("oci:{}:localhost/one:v1", text(&kept.dir()));
+    let copy = format!("oci:{}:copy", text(&theirs));
+    ran(Command::new("skopeo").args(["copy", "--quiet", &place, &copy])).ok();
+    let on_theirs = |args: &[&str]| ran(learnc(args).arg("--store").arg(&theirs));
+    assert_eq!(on_theirs(&["images", "--quiet"]).ok().stdout, "copy\n");
+    let many = format!("oci:{}", text(&kept.beside("many")));
+    on_theirs(&["pull", "--quiet", &many]).ok();
+    on_theirs(&["rmi", "copy"]).ok();
+    assert_eq!(on_theirs(&["images", "--quiet"]).ok().stdout, "localhost/many:v1\n");
+    on_theirs(&["image", "check"]).ok();
 }
 
 fn other_machine() -> Image {

@@ -16,6 +16,7 @@ use support::bundle::ran;
 use support::distribution::{Distribution, PASSWORD};
 use support::images::*;
 use support::needs::Need;
+use support::server::{reply, serve, tunnel};
 use support::*;
 
 const REGISTRY: &[Need] = &[Need::Registry];
@@ -173,6 +174,32 @@ fn two_at_once() {
     assert_eq!(left(&folder), (vec![], 1));
 }
 
+/// To learnc it is in the internet: a proxy leads there.
+fn over_tls() {
+    let (registry, folder) = (Distribution::secure(), folder());
+    let at: std::net::SocketAddr = registry.address.parse().unwrap();
+    let proxy = serve(move |hit| if hit.method == "CONNECT" { tunnel(at) } else { reply(400, "") });
+    let made = three_ways().made();
+    registry.push_made(&made, "app:v1", &["--preserve-digests"]);
+    let pull = |roots: Option<&str>| {
+        let mut pull = learnc(["pull", "registry.example/app:v1", "--store"]);
+        pull.arg(folder.join("store")).env("ALL_PROXY", proxy.url("/")).env_remove("SSL_CERT_FILE");
+        pull.env_remove("NO_PROXY").env_remove("no_proxy");
+        roots.map(|name| pull.env("SSL_CERT_FILE", registry.folder.join(name)));
+        ran(&mut pull)
+    };
+    let stranger = pull(None);
+    assert_eq!(stranger.status, 1);
+    assert!(stranger.stderr.contains("cannot prove who it is"), "{}", stranger.stderr);
+    let empty = pull(Some("config.yml"));
+    assert!(empty.stderr.contains("no certificate"), "{}", empty.stderr);
+    let known = pull(Some("certificate.pem")).ok();
+    assert_eq!(known.stdout, format!("registry.example/app:v1 {}\n", made.digest()));
+    assert!(known.stderr.contains("https://registry.example/v2/app/manifests/v1"));
+    assert!(proxy.hits().iter().all(|hit| hit.path == "registry.example:443"));
+    assert_eq!(left(&folder), (vec![], 1));
+}
+
 fn what_is_not_there() {
     let (registry, folder) = (Distribution::open(), folder());
     let ran = pull(&folder, &registry.name("nothing:v1"), &[]);
@@ -182,6 +209,7 @@ fn what_is_not_there() {
 }
 
 fn main() {
+    let tls = [REGISTRY, &[Need::Openssl]].concat();
     let umoci = [REGISTRY, &[Need::Umoci]].concat();
     suite(vec![
         test(
@@ -211,6 +239,7 @@ fn main() {
             made_by_umoci,
         ),
         test("several pulls of the same image at once get it", REGISTRY, two_at_once),
+        test("a registry of the internet proves who it is", &tls, over_tls),
         test("what a registry has not is told", REGISTRY, what_is_not_there),
     ]);
 }

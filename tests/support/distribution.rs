@@ -30,11 +30,27 @@ impl Distribution {
         Distribution::start("auth: {htpasswd: {realm: tests, path: HERE/htpasswd}}\n")
     }
 
-    fn start(more: &str) -> Distribution {
+    /// One that speaks TLS, with a certificate for `registry.example`, which is in `certificate.pem` of its folder.
+    pub fn secure() -> Distribution {
         let folder = folder();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]);
+        openssl.args(["-subj", "/CN=registry.example", "-addext", "basicConstraints=CA:FALSE"]);
+        openssl.args(["-addext", "subjectAltName=DNS:registry.example", "-out"]);
+        openssl.arg(folder.join("certificate.pem")).arg("-keyout").arg(folder.join("key.pem"));
+        ran(&mut openssl).ok();
+        let tls = "tls: {certificate: HERE/certificate.pem, key: HERE/key.pem}";
+        Distribution::begin(folder, &format!(", {tls}"), "")
+    }
+
+    fn start(more: &str) -> Distribution {
+        Distribution::begin(folder(), "", more)
+    }
+
+    fn begin(folder: Folder, http: &str, more: &str) -> Distribution {
         let here = folder.0.display().to_string();
         let config = format!(
-            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n\
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: \"127.0.0.1:0\"{http}}}\n\
              storage: {{filesystem: {{rootdirectory: HERE/data}}}}\n{more}"
         );
         std::fs::write(folder.join("config.yml"), config.replace("HERE", &here)).unwrap();
@@ -49,7 +65,7 @@ impl Distribution {
             line.clear();
             assert_ne!(log.read_line(&mut line).unwrap(), 0, "docker-registry did not start");
             if let Some((_, rest)) = line.split_once("listening on ") {
-                break rest.split('"').next().unwrap().to_owned();
+                break rest.split(['"', ',']).next().unwrap().to_owned();
             }
         };
         // Nobody may be kept from writing what nobody reads.

@@ -54,6 +54,8 @@ pub enum Need {
     Bash,
     /// docker-registry, a registry of images, and skopeo, which pushes to it.
     Registry,
+    /// openssl(1), which makes certificates.
+    Openssl,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -108,6 +110,7 @@ impl Need {
             Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
             Need::Registry => in_path("docker-registry") && in_path("skopeo"),
+            Need::Openssl => in_path("openssl"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
                 let can_build = || Path::new(env!("CARGO")).exists();
@@ -145,6 +148,7 @@ impl Need {
             Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
             Need::Registry => "no docker-registry, or no skopeo",
+            Need::Openssl => "no openssl",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }

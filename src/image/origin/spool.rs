@@ -8,9 +8,10 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::error::{Error, Named, Result};
+use crate::error::{Error, Named, Result, ignore};
 use crate::sys::{At, Kernel, Openat, Unlinkat, look, stop};
 
 /// What decompression may make of an archive: docker's layers in gzip shrink to a half or a third.
@@ -19,6 +20,10 @@ const ALWAYS: u64 = 128 << 20;
 
 /// Opens an archive, `-` for standard input, without the compression of all of it.
 pub(super) fn archive(k: &Kernel, path: &Path, ingest: &Path) -> Result<File> {
+    if path == Path::new("-") && look::is_terminal(0) {
+        return Err(Error::yours("an archive on standard input, which is a terminal")
+            .try_this("docker save NAME | learnc pull docker-archive:-"));
+    }
     let file = match path == Path::new("-") {
         true => spool(k, &mut std::io::stdin().lock(), ingest, u64::MAX)?,
         false => open(path)?,
@@ -61,8 +66,10 @@ fn plain(k: &Kernel, mut file: File, ingest: &Path) -> Result<File> {
 fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<File> {
     let path = &ingest.join(format!("archive-{}.part", look::pid()));
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+    // Left by one of the same number that was killed in between; if not, its owner has it open.
+    unlink(k, path)?;
     let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o600 })?;
-    k.call(Unlinkat { dir: At::CWD, path, directory: false })?;
+    unlink(k, path)?;
     let pretended = || Error::yours("reading an archive cannot be pretended");
     let mut file = file.into_owned().map(File::from).ok_or_else(pretended)?;
     let (mut buffer, mut all) = (vec![0; 256 * 1024], 0);
@@ -81,4 +88,9 @@ fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<Fi
     }
     file.rewind()?;
     Ok(file)
+}
+
+fn unlink(k: &Kernel, path: &Path) -> Result<()> {
+    let call = Unlinkat { dir: At::CWD, path, directory: false };
+    k.ask(call, &[Errno::ENOENT]).or_else(ignore(Errno::ENOENT))
 }

@@ -24,6 +24,9 @@ impl Inside {
         let at = |error: Error| error.at(args::plain(&host).to_string());
         let met = self.met.load(Ordering::Relaxed);
         match e {
+            ureq::Error::HostNotFound if met => {
+                Trouble::Passing(at(Error::yours("its name was not found any more")), None)
+            }
             ureq::Error::HostNotFound => at(Error::yours("no host of that name was found")
                 .try_this("is there a network, and is the registry's name spelt so?"))
             .into(),

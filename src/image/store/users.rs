@@ -39,10 +39,10 @@ impl Store {
     /// Notes that the container with this state folder is made of these layers. From then on the
     /// [hold](Store::hold) under which they were found may end.
     pub fn use_layers(&self, k: &Kernel, state: &Path, layers: &[Digest]) -> Result<()> {
-        let path = self.user_file(state);
+        let _hold = self.hold(k)?;
         let user = User { state: state.to_owned(), layers: layers.to_vec() };
-        let new = path.with_extension(format!("{}.new", look::pid()));
-        files::replace(k, &new, &path, &serde_json::to_vec(&user)?)
+        let new = self.ingest(&format!("user-{}", look::pid()));
+        files::replace(k, &new, &self.user_file(state), &serde_json::to_vec(&user)?)
     }
 
     /// All such files, also those that cannot be read.
@@ -51,6 +51,7 @@ impl Store {
         let read = |path: &PathBuf| {
             serde_json::from_str(&look::read(path)?)
                 .map_err(|e| Error::from(e).at(path.display().to_string()))
+                .map_err(|e| e.try_this("rm that file, if its container is gone"))
         };
         let mut users: Vec<_> = entries.map(|entry| entry.path()).collect();
         users.sort();
