@@ -30,6 +30,7 @@ pub mod console;
 pub mod derived;
 pub mod faults;
 pub mod host;
+pub mod imaged;
 pub mod images;
 pub mod life;
 pub mod needs;
