@@ -1,7 +1,8 @@
 //! What a registry says is held against what it is: digests, sizes, kinds, and where it leads.
 //!
 //! Each test has a server of its own that lies in one way. It is asked through the library, as `learnc pull`
-//! does it; `pulls_come_over_the_line` has lines that break.
+//! does it; `pulls_come_over_the_line`
+//! has lines that break, `a_wrong_pull_leaves_nothing` what becomes of the store.
 
 mod support;
 

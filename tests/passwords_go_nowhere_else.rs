@@ -1,7 +1,6 @@
-//! Passwords and tokens are shown to whom they are for, when they are asked for, and to nobody else.
-//!
-//! A registry of the internet is played by a proxy: to learnc `registry.example` is a public host, and the proxy leads
-//! its line to a server of the test.
+//! Passwords and tokens are shown to whom they are for, when they are asked for, and to nobody else; `the_internet_stays_outside` has
+//! registries that are not on this machine.
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
 mod support;
 
@@ -11,10 +10,8 @@ use learnc::image::registry::Options;
 use learnc::image::registry::credentials::Credentials;
 use serde_json::json;
 use support::asking::*;
-use support::bundle::ran;
 use support::images::*;
 use support::server::*;
-use support::{Ran, learnc};
 
 const SECRET: &str = "correct horse";
 
@@ -257,74 +254,4 @@ fn a_helper_is_named_when_a_password_is_missing() {
     std::fs::write(&path, json!({ "credsStore": "desktop" }).to_string()).unwrap();
     let options = Options { authfile: Some(path), ..quick() };
     refused(top(&at(&server, "app:v1", options)), "docker-credential-desktop");
-}
-
-/// Pulls `registry.example/app:v1`, which the proxy leads to this server. Every other host it leads there, too.
-fn pull_from_the_internet(server: &Server, folder: &Folder) -> (Ran, Vec<Hit>) {
-    let to = server.address;
-    let proxy = serve(move |hit| match hit.method.as_str() {
-        "CONNECT" => tunnel(to),
-        _ => reply(400, ""),
-    });
-    let authfile = file_for(folder, "registry.example");
-    let mut pull = learnc(["pull", "--plain-http", "registry.example/app:v1", "--store"]);
-    pull.arg(folder.join("store")).arg("--authfile").arg(authfile);
-    pull.env("ALL_PROXY", proxy.url("/")).env_remove("NO_PROXY").env_remove("no_proxy");
-    (ran(&mut pull), proxy.hits())
-}
-
-#[test]
-fn a_registry_of_the_internet_is_asked_through_the_proxy() {
-    let folder = folder();
-    let server = serve(registry(&small(), "app", "v1"));
-    let (pulled, hits) = pull_from_the_internet(&server, &folder);
-    assert_eq!(pulled.status, 0, "{}", pulled.stderr);
-    assert_eq!(hits[0].path, "registry.example:80");
-}
-
-#[test]
-fn a_registry_of_the_internet_leads_nobody_into_the_house() {
-    let folder = folder();
-    let house = serve(|_| reply(200, "secret"));
-    let port = house.address.port();
-    for to in [
-        format!("http://127.0.0.1:{port}/"),
-        format!("http://localhost:{port}/"),
-        format!("http://127.1:{port}/"),
-        format!("http://[::ffff:127.0.0.1]:{port}/"),
-        format!("http://2130706433:{port}/"),
-        "http://169.254.169.254/latest/meta-data/".to_owned(),
-        "http://10.0.0.1/".to_owned(),
-    ] {
-        let there = to.clone();
-        let leads = serve(move |_| redirect(there.clone()));
-        let (pulled, hits) = pull_from_the_internet(&leads, &folder);
-        assert_eq!(pulled.status, 1, "{to}: {}", pulled.stderr);
-        assert!(pulled.stderr.contains("no public host"), "{to}: {}", pulled.stderr);
-        assert_eq!(hits.len(), 1, "{to}");
-        let there = to.clone();
-        let wants = closed("never", move |_| format!("Bearer realm=\"{there}\""));
-        let (pulled, hits) = pull_from_the_internet(&wants, &folder);
-        assert!(pulled.stderr.contains("no public host"), "{to}: {}", pulled.stderr);
-        assert_eq!(hits.len(), 1, "{to}");
-    }
-    assert_eq!(house.hits().len(), 0);
-}
-
-#[test]
-fn a_registry_of_the_internet_may_lead_elsewhere_in_it_without_the_password() {
-    let folder = folder();
-    let honest = registry(&small(), "app", "v1");
-    let server = serve(move |hit| match (hit.field("host"), hit.field("authorization")) {
-        (Some("files.example"), _) => honest(hit),
-        (_, None) => reply(401, "").field("WWW-Authenticate", "Basic realm=x"),
-        (_, Some(_)) => redirect(format!("http://files.example{}", hit.path)),
-    });
-    let (pulled, _) = pull_from_the_internet(&server, &folder);
-    assert_eq!(pulled.status, 0, "{}", pulled.stderr);
-    let hits = server.hits();
-    let (files, home): (Vec<&Hit>, Vec<&Hit>) =
-        hits.iter().partition(|hit| hit.field("host") == Some("files.example"));
-    assert!(home.iter().any(|hit| hit.field("authorization").is_some()));
-    assert!(files.len() > 1 && files.iter().all(|hit| hit.field("authorization").is_none()));
 }

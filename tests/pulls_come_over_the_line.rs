@@ -1,13 +1,17 @@
 //! A line that is cut, stalls or begins again: the blob comes whole, or an error says why not.
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
 
 mod support;
 
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use learnc::event::Event;
 use learnc::image::origin::Source;
 use support::asking::*;
+use support::images::*;
 use support::server::*;
+use support::{learnc, wait_until};
 
 /// Bytes of which no two parts are the same.
 fn noise(length: usize) -> Vec<u8> {
@@ -203,4 +207,87 @@ fn a_kept_line_that_the_server_has_closed_costs_no_error() {
     for _ in 0..3 {
         assert_eq!(read(&registry, &blob_of(&bytes), 0).unwrap(), bytes);
     }
+}
+
+/// An image of one layer that is as large as this, and does not compress.
+fn large(length: usize) -> Made {
+    image().layer(layer([file("noise", noise(length))])).made()
+}
+
+fn the_layer(made: &Made) -> String {
+    let manifest = made.document(&made.top);
+    manifest["layers"][0]["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_pull_that_is_killed_is_gone_on_with_by_the_next() {
+    let (made, folder) = (large(400_000), folder());
+    let (honest, layer) = (registry(&made, "app", "v1"), the_layer(&made));
+    let slow = layer.clone();
+    let server = serve(move |hit| match honest(hit) {
+        answer if hit.path.ends_with(&slow) && hit.before == 0 => answer.stall_after(300_000),
+        answer => answer,
+    });
+    let store = folder.join("store");
+    let pull = || {
+        let mut pull = learnc(["pull", "--quiet", &server.name("app:v1"), "--store"]);
+        pull.arg(&store).stdout(Stdio::null());
+        pull
+    };
+    let mut first = pull().spawn().unwrap();
+    let part = store.join(format!("ingest/{}.part", layer.replace(':', "-")));
+    wait_until("the part has come", || part.metadata().is_ok_and(|part| part.len() >= 200_000));
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let had = part.metadata().unwrap().len() as usize;
+    assert_eq!(left(&folder).1, 0);
+    assert!(pull().status().unwrap().success());
+    assert_eq!(server.hits_of(&layer).last().unwrap().from(), Some(had));
+    assert_eq!(left(&folder), (vec![], 1));
+}
+
+#[test]
+fn what_an_earlier_pull_left_may_be_wrong_and_is_then_fetched_anew() {
+    let (made, folder) = (large(50_000), folder());
+    let (server, layer) = (serve(registry(&made, "app", "v1")), the_layer(&made));
+    let part = folder.join(&format!("store/ingest/{}.part", layer.replace(':', "-")));
+    std::fs::create_dir_all(part.parent().unwrap()).unwrap();
+    std::fs::write(&part, [1; 20_000]).unwrap();
+    pulled(&at(&server, "app:v1", quick()), &folder).unwrap();
+    let from: Vec<_> = server.hits_of(&layer).iter().map(Hit::from).collect();
+    assert_eq!(from, [Some(20_000), None]);
+    assert_eq!(left(&folder), (vec![], 1));
+}
+
+#[test]
+fn a_whole_image_comes_over_lines_that_all_break() {
+    let folder = folder();
+    let mut image = image();
+    for number in 0..5 {
+        image = image.layer(layer([file(&format!("f{number}"), noise(90_000 + number))]));
+    }
+    let honest = registry(&image.made(), "app", "v1");
+    let server = serve(move |hit| match (hit.before, honest(hit)) {
+        (0, answer) => answer.cut_after(100),
+        (1, answer) => answer.cut_after(30_000),
+        (_, answer) => answer,
+    });
+    let (answer, events) = told_pull(&at(&server, "app:v1", quick()), &folder);
+    answer.unwrap();
+    assert_eq!(left(&folder), (vec![], 1));
+    let requested = events.iter().filter(|event| matches!(event, Event::Requested { .. })).count();
+    assert_eq!(requested, server.hits().len(), "every request is told");
+}
+
+#[test]
+fn a_ctrl_c_ends_a_pull_that_waits() {
+    let folder = folder();
+    let server = serve(|_| reply(503, "").field("Retry-After", "30"));
+    let mut pull = learnc(["pull", "--quiet", &server.name("app:v1"), "--store"]);
+    let mut pull = pull.arg(folder.join("store")).stdout(Stdio::null()).spawn().unwrap();
+    wait_until("it was asked", || !server.hits().is_empty());
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pull.id() as i32), nix::sys::signal::SIGINT)
+        .unwrap();
+    assert!(!pull.wait().unwrap().success());
+    assert_eq!(server.hits().len(), 1);
 }

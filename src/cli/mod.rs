@@ -56,6 +56,8 @@ pub enum Verb {
     /// List containers
     #[command(visible_alias = "ls")]
     List(commands::list::List),
+    /// Unpack an image of the store into a folder
+    Unpack(commands::unpack::Unpack),
     /// Write a config.json to start from
     Spec(commands::spec::Spec),
     /// Bring images from registries into this machine's store
@@ -158,6 +160,7 @@ pub fn main() -> i32 {
         Verb::Kill(verb) => verb.perform(&context),
         Verb::Delete(verb) => verb.perform(&context),
         Verb::List(verb) => verb.perform(&context),
+        Verb::Unpack(verb) => verb.perform(&context),
         Verb::Spec(verb) => verb.perform(),
         Verb::Pull(verb) => verb.perform(&context),
         Verb::Images(verb) => verb.perform(),

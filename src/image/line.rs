@@ -11,17 +11,20 @@
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
 use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::poll::PollFlags;
 use ureq::Error;
 use ureq::http::Uri;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectProxyConnector, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout,
     RustlsConnector, Transport,
 };
 
+use crate::error::Named;
 use crate::sys::stop;
 
 /// How long nothing may come.
@@ -46,10 +49,13 @@ pub fn agent() -> ureq::Agent {
     lines(config, PATIENCE, Reach::Anywhere)
 }
 
-/// The same for one who follows redirects himself, and to whom any status is an answer.
-pub fn careful(patience: Duration, reach: Reach) -> ureq::Agent {
+/// The same for one who follows redirects himself, and to whom any status is an answer. Servers prove who they
+/// are by these roots, if any are given, and else by Mozilla's.
+pub fn careful(patience: Duration, reach: Reach, roots: Option<&RootCerts>) -> ureq::Agent {
+    let roots = roots.cloned().unwrap_or(RootCerts::WebPki);
     let config = ureq::Agent::config_builder()
         .user_agent("learnc")
+        .tls_config(TlsConfig::builder().root_certs(roots).build())
         .max_redirects(0)
         .max_redirects_will_error(false)
         .http_status_as_error(false)
@@ -57,6 +63,22 @@ pub fn careful(patience: Duration, reach: Reach) -> ureq::Agent {
         .timeout_recv_response(Some(patience));
     let config = if reach == Reach::Direct { config.proxy(None) } else { config };
     lines(config.build(), patience, reach)
+}
+
+/// The certificates in this file, as openssl has them: `$SSL_CERT_FILE`, for a registry whose own authority is none of
+/// Mozilla's.
+pub fn roots(file: &Path) -> Result<RootCerts, crate::error::Error> {
+    let pem = std::fs::read(file).named(file)?;
+    let certificates = parse_pem(&pem).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    });
+    let certificates: Vec<Certificate<'static>> = certificates.collect();
+    if certificates.is_empty() {
+        let error = crate::error::Error::yours("no certificate in PEM form is in it");
+        return Err(error.at(file.display().to_string()).at("SSL_CERT_FILE"));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 fn lines(config: ureq::config::Config, patience: Duration, reach: Reach) -> ureq::Agent {
@@ -79,7 +101,8 @@ impl Resolver for LookUp {
         config: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, Error> {
-        let found = self.names.resolve(uri, config, timeout)?;
+        // The C library's reasons are many, and none has an errno.
+        let found = self.names.resolve(uri, config, timeout).map_err(|_| Error::HostNotFound)?;
         let is_proxy = config.proxy().is_some_and(|proxy| proxy.uri() == uri);
         let inward = found.iter().find(|address| !is_public(address.ip()));
         match inward {
@@ -270,7 +293,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let error = careful(PATIENCE, Reach::Public).get(&url).call().unwrap_err();
+        let error = careful(PATIENCE, Reach::Public, None).get(&url).call().unwrap_err();
         let Error::Other(inward) = error else { panic!("{error}") };
         assert!(inward.is::<Inward>(), "{inward}");
         assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);

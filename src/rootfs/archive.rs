@@ -155,8 +155,7 @@ impl Meta {
             k.call(Fchownat { dir: dir.at(), path, uid, gid })?;
         }
         k.call(Fchmodat { dir: dir.at(), path, mode: self.mode })?;
-        let (dir, path) = (dir.at(), Some(path));
-        k.call(Utimensat { dir, path, seconds: self.seconds, nanos: 0 })
+        k.call(Utimensat { dir: dir.at(), path: Some(path), seconds: self.seconds, nanos: 0 })
     }
 }
 

@@ -152,7 +152,7 @@ pub fn attributes(path: &Path) -> Checked<Vec<(std::ffi::OsString, Vec<u8>)>> {
         // SAFETY: the string ends in NUL, and the place has room for so many bytes.
         let call =
             |path: &std::ffi::CStr| unsafe { libc::llistxattr(path.as_ptr(), place.cast(), size) };
-        Ok(path.with_nix_path(call)?)
+        path.with_nix_path(call)
     })
     .map_err(io)?;
     let mut all = Vec::new();

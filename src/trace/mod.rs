@@ -20,6 +20,7 @@
 //! one; and a tracer sees what processes ask of the kernel, not what the kernel does by itself.
 
 pub mod account;
+pub mod bpf;
 pub mod decode;
 pub mod follow;
 pub mod names;

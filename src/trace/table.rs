@@ -3,6 +3,7 @@
 //! This is the vocabulary of the narration, written a second time, from the manual and the kernel's
 //! headers and not from `sys`: where the two disagree, one of them is wrong, and `--verify` shows it.
 
+use super::bpf::bpf;
 use super::decode::{self, Kind, Kind::*, Source};
 use super::names;
 use crate::args::{Arg, Args};
@@ -170,7 +171,11 @@ fn capability(_: &dyn Source, args: &[u64; 6], i: usize) -> Option<Arg> {
 }
 
 /// A structure of numbers: `size` bytes each.
-fn numbers<const N: usize>(source: &dyn Source, address: u64, size: usize) -> Option<[u64; N]> {
+pub(super) fn numbers<const N: usize>(
+    source: &dyn Source,
+    address: u64,
+    size: usize,
+) -> Option<[u64; N]> {
     let mut all = [0; N];
     for (i, number) in all.iter_mut().enumerate() {
         *number = decode::number(source, address.wrapping_add((i * size) as u64), size)?;
@@ -273,37 +278,6 @@ fn capset_data(source: &dyn Source, args: &[u64; 6], i: usize) -> Option<Arg> {
         .with("permitted", set(p, more_p))
         .with("inheritable", set(i, more_i));
     Some(Arg::Struct(fields))
-}
-
-/// The two commands of bpf(2) by which device rules are loaded and attached.
-fn bpf(source: &dyn Source, args: &[u64; 6], i: usize) -> Option<Arg> {
-    let address = args[i];
-    let fields = match args[0] {
-        5 => load_attr(source, address),
-        8 => attach_attr(source, address),
-        _ => None,
-    };
-    Some(fields.map_or_else(|| decode::unreadable(address), Arg::Struct))
-}
-
-fn load_attr(source: &dyn Source, address: u64) -> Option<Args> {
-    let [kind, count] = numbers(source, address, 4)?;
-    let [_, license] = numbers(source, address + 8, 8)?;
-    let args = Args::new()
-        .with("prog_type", decode::constant(names::BPF_PROGRAM, kind))
-        .with("insn_cnt", Arg::Int(count as i64))
-        .with("license", decode::text(source, license));
-    Some(args)
-}
-
-fn attach_attr(source: &dyn Source, address: u64) -> Option<Args> {
-    let [target, program, kind, flags] = numbers(source, address, 4)?;
-    let args = Args::new()
-        .with("target_fd", decode::descriptor(source, target as i32))
-        .with("attach_bpf_fd", decode::descriptor(source, program as i32))
-        .with("attach_type", decode::constant(names::BPF_ATTACH, kind))
-        .with("attach_flags", decode::flags(names::BPF_ATTACH_FLAGS, flags));
-    Some(args)
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub struct Entry {
     path: Vec<u8>,
     kind: EntryType,
     link: Vec<u8>,
-    bytes: Vec<u8>,
+    pub bytes: Vec<u8>,
     mode: u32,
     owner: (u64, u64),
     time: u64,
@@ -89,6 +89,10 @@ impl Entry {
     /// Seconds since 1970.
     pub fn time(self, time: u64) -> Entry {
         Entry { time, ..self }
+    }
+
+    pub fn renamed(self, path: &str) -> Entry {
+        Entry { path: path.as_bytes().to_vec(), ..self }
     }
 
     pub fn kind(self, kind: EntryType) -> Entry {
@@ -202,6 +206,18 @@ impl Layer {
     pub fn lie_about_diff_id(self) -> Layer {
         Layer { diff_id: Digest::of(b"another archive").to_string(), ..self }
     }
+}
+
+/// Bytes that do not shrink: the same for the same seed.
+pub fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8
+    };
+    (0..length).map(|_| next()).collect()
 }
 
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -6,21 +6,19 @@ use std::time::Duration;
 
 use learnc::error::{Error, Result};
 use learnc::event::{Event, Lane, Observer};
-use learnc::image::document::Descriptor;
+use learnc::image::document::{Descriptor, Platform};
 use learnc::image::names::Name;
 use learnc::image::origin::Source;
 use learnc::image::registry::{Options, Registry};
+use learnc::image::store::Store;
 use learnc::sys::{Kernel, Manner};
 
+use super::images::Folder;
 use super::server::Server;
 
 /// As the product has it, but that nobody waits between two tries, and that no file of this user's is read.
 pub fn quick() -> Options {
-    Options {
-        pause: Duration::ZERO,
-        authfile: Some("tests/support/nobody.json".into()),
-        ..Options::default()
-    }
+    Options { pause: Duration::ZERO, authfile: Some("/dev/null".into()), ..Options::default() }
 }
 
 /// The same with so little patience that a server's silence is soon over.
@@ -59,6 +57,29 @@ pub fn read(registry: &Registry, what: &Descriptor, offset: u64) -> Result<Vec<u
     let mut bytes = vec![];
     reader.read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// A pull into the store of this folder, as `learnc pull` does it.
+pub fn pulled(registry: &Registry, folder: &Folder) -> Result<Descriptor> {
+    told_pull(registry, folder).0
+}
+
+pub fn told_pull(registry: &Registry, folder: &Folder) -> (Result<Descriptor>, Vec<Event>) {
+    told(|k| {
+        let store = Store::open(k, &folder.join("store"))?;
+        let options = learnc::image::pull::Options::default();
+        learnc::image::pull::pull(k, &store, registry, "name", &Platform::here(), &options)
+    })
+}
+
+/// What is left of a pull: files below `ingest/`, names, and what the store itself says of its state.
+pub fn left(folder: &Folder) -> (Vec<String>, usize) {
+    let store = Store::look(&folder.join("store")).unwrap().unwrap();
+    let report = told(|k| store.check(k)).0.unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    let parts = std::fs::read_dir(store.ingest_dir()).unwrap().flatten();
+    let parts = parts.map(|part| part.file_name().to_string_lossy().into_owned()).collect();
+    (parts, store.images().unwrap().len())
 }
 
 /// The descriptor of one of an image's blobs.

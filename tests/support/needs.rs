@@ -28,6 +28,10 @@ pub enum Need {
     Patience,
     Runc,
     Podman,
+    /// Copies images, and looks into them.
+    Skopeo,
+    /// Reads and unpacks OCI image layouts.
+    Umoci,
     /// A pure cgroup v2 tree in which this user may make cgroups.
     CgroupV2,
     /// Any cgroup tree in which this user may make cgroups and limit pids and memory.
@@ -48,6 +52,10 @@ pub enum Need {
     Terminals,
     /// A shell that opens descriptors above 9.
     Bash,
+    /// docker-registry, a registry of images, and skopeo, which pushes to it.
+    Registry,
+    /// openssl(1), which makes certificates.
+    Openssl,
     /// cargo and the sources, to build a variant of learnc.
     Cargo,
 }
@@ -90,6 +98,8 @@ impl Need {
             }
             Need::Runc => in_path("runc"),
             Need::Podman => in_path("podman"),
+            Need::Skopeo => in_path("skopeo"),
+            Need::Umoci => in_path("umoci"),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::NoCgroup => !is_root() && cgroups().0.is_empty(),
@@ -99,6 +109,8 @@ impl Need {
             Need::HandTools => hand_tools(),
             Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
+            Need::Registry => in_path("docker-registry") && in_path("skopeo"),
+            Need::Openssl => in_path("openssl"),
             Need::Floor => floor().is_some(),
             Need::Cargo => {
                 let can_build = || Path::new(env!("CARGO")).exists();
@@ -124,6 +136,8 @@ impl Need {
             Need::Ptrace => "ptrace is not allowed",
             Need::Runc => "no runc",
             Need::Podman => "no podman",
+            Need::Skopeo => "no skopeo",
+            Need::Umoci => "no umoci",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::NoCgroup => "for users who can make no cgroup",
@@ -133,6 +147,8 @@ impl Need {
             Need::HandTools => "not all of util-linux, or no env --default-signal",
             Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
+            Need::Registry => "no docker-registry, or no skopeo",
+            Need::Openssl => "no openssl",
             Need::Floor => "no floor program (cargo build --example floor)",
             Need::Cargo => "no cargo or no sources here",
         }

@@ -16,3 +16,4 @@ pub mod spec;
 pub mod stage;
 pub mod start;
 pub mod state;
+pub mod unpack;

@@ -7,9 +7,10 @@ use clap::Args;
 use crate::cli::Context;
 use crate::cli::image::{StoreArgs, silent};
 use crate::cli::narration::Observers;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Lane;
 use crate::image::document::Platform;
+use crate::image::layer::How;
 use crate::image::names::Place;
 use crate::image::origin::{self, Source};
 use crate::image::pull::{self, pull};
@@ -28,6 +29,9 @@ pub struct Pull {
     pub store: StoreArgs,
     #[command(flatten)]
     pub access: Access,
+    /// Unpack the layers while they come, each into a directory of the store, as overlayfs takes them
+    #[arg(long)]
+    pub unpack: bool,
     /// Say nothing but errors, and what the names mean in the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -67,10 +71,7 @@ impl Access {
         };
         match place {
             Place::Registry(name) => Ok(Box::new(Registry::new(name, options)?)),
-            place => {
-                let local = origin::local(k, &place, &store.ingest_dir())?;
-                local.ok_or_else(|| Error::yours("a place that nobody opens"))
-            }
+            place => origin::local(k, &place, &store.ingest_dir()),
         }
     }
 }
@@ -84,7 +85,8 @@ impl Pull {
         let manner = observers.any().map_or(Manner::Silent, Manner::Told);
         let k = Kernel::new(manner, Lane::Runtime, look::pid());
         let store = Store::open(&silent(), &self.store.dir())?;
-        let options = pull::Options { bars: !self.quiet, ..pull::Options::default() };
+        let unpack = self.unpack.then(|| How::overlay(look::ids().0 != 0));
+        let options = pull::Options { bars: !self.quiet, unpack, ..pull::Options::default() };
         for place in places {
             let source = self.access.source(&k, place, &store)?;
             let name = source.kept_name();

@@ -6,6 +6,7 @@ use crate::args::plain;
 use crate::cli::image::{StoreArgs, silent};
 use crate::error::{Error, Result};
 use crate::image::document::Descriptor;
+use crate::image::names::Name;
 use crate::image::store::Store;
 
 #[derive(Debug, Args)]
@@ -49,7 +50,7 @@ fn find(store: &Store, text: &str) -> Result<(bool, Descriptor)> {
             .because(format!("the store is {}", store.dir().display()))
             .try_this("learnc images")
     })?;
-    let digits = text.rsplit(':').next().unwrap_or(text);
-    let by_digest = what.digest.hex().starts_with(digits);
-    Ok((!by_digest, what))
+    let full = Name::parse(text).map(|name| name.to_string()).ok();
+    let by_name = what.ref_name().is_some_and(|name| name == text || Some(name) == full.as_deref());
+    Ok((by_name, what))
 }

@@ -9,6 +9,7 @@
 //! implies about directories below it is seen to afterwards, in order.
 
 use std::cell::RefCell;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,6 +43,9 @@ struct Made {
     events: Vec<Event>,
 }
 
+/// Opens a layer, as it is stored. The kernel value is that of the thread that asks.
+pub type Open<'a> = &'a (dyn Fn(&Kernel, &Descriptor) -> Result<Box<dyn Read + Send>> + Sync);
+
 /// Unpacks what is missing of an image's layers into the store: their directories, the lowest first, and
 /// what was made. Whoever is going to use them holds the store until that is noted.
 pub fn layer_dirs(
@@ -49,6 +53,17 @@ pub fn layer_dirs(
     store: &Store,
     image: &Image,
     how: &How,
+) -> Result<(Vec<PathBuf>, Tally)> {
+    layer_dirs_from(k, store, image, how, &|_, layer| Ok(Box::new(store.blob(layer)?)))
+}
+
+/// The same of layers that may still be on their way: `open` gives them, and keeps them on the way.
+pub fn layer_dirs_from(
+    k: &Kernel,
+    store: &Store,
+    image: &Image,
+    how: &How,
+    open: Open,
 ) -> Result<(Vec<PathBuf>, Tally)> {
     let dirs: Vec<PathBuf> = image.chain_ids().iter().map(|id| store.layer_dir(id)).collect();
     if k.pretends() {
@@ -62,7 +77,7 @@ pub fn layer_dirs(
             wanted.push(Wanted { layer, diff_id, number, making });
         }
     }
-    let answer = make(k, store, &wanted, &dirs, how).and_then(|tally| {
+    let answer = make(k, open, &wanted, &dirs, how).and_then(|tally| {
         wanted.iter().try_for_each(|one| name(k, &one.making, &dirs[one.number]))?;
         Ok(tally)
     });
@@ -96,16 +111,10 @@ fn begin(k: &Kernel, dir: &Path) -> Result<PathBuf> {
 }
 
 /// Unpacks all of them, sees to what they imply, and waits until they are on the disk.
-fn make(
-    k: &Kernel,
-    store: &Store,
-    wanted: &[Wanted],
-    dirs: &[PathBuf],
-    how: &How,
-) -> Result<Tally> {
+fn make(k: &Kernel, open: Open, wanted: &[Wanted], dirs: &[PathBuf], how: &How) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut now: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
-    for (one, made) in wanted.iter().zip(all(k, store, wanted, how)) {
+    for (one, made) in wanted.iter().zip(all(k, open, wanted, how)) {
         let made = made?;
         made.events.into_iter().for_each(|event| k.tell(|index| of_step(event, index)));
         tally += &made.tally;
@@ -125,12 +134,12 @@ fn make(
 }
 
 /// Unpacks them in as many threads as there are processors; what became of each, in order.
-fn all(k: &Kernel, store: &Store, wanted: &[Wanted], how: &How) -> Vec<Result<Made>> {
+fn all(k: &Kernel, open: Open, wanted: &[Wanted], how: &How) -> Vec<Result<Made>> {
     let (next, pid) = (AtomicUsize::new(0), k.pid.get());
     let done: Vec<Mutex<Option<Result<Made>>>> = wanted.iter().map(|_| Mutex::default()).collect();
     let work = || {
         while let Some(one) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let made = one_layer(pid, store, one, how);
+            let made = one_layer(pid, open, one, how);
             let place = done.iter().zip(wanted).find(|(_, other)| other.number == one.number);
             let Some((place, _)) = place else { break };
             // One that cannot be made ends the work of all.
@@ -161,13 +170,13 @@ fn all(k: &Kernel, store: &Store, wanted: &[Wanted], how: &How) -> Vec<Result<Ma
 }
 
 /// In a thread, with a kernel value of its own: what it would tell is kept.
-fn one_layer(pid: i32, store: &Store, one: &Wanted, how: &How) -> Result<Made> {
+fn one_layer(pid: i32, open: Open, one: &Wanted, how: &How) -> Result<Made> {
     let kept = Kept::default();
     let k = Kernel::new(Manner::Told(&kept), Lane::Runtime, pid);
     let quiet = Kernel::new(Manner::Silent, Lane::Runtime, pid);
     let root = open_directory(&quiet, &one.making)?;
     let mut tree = Tree::new(&root, how)?;
-    let implied = tree.layer(&k, &mut store.blob(one.layer)?, one.layer, one.diff_id)?;
+    let implied = tree.layer(&k, &mut *open(&k, one.layer)?, one.layer, one.diff_id)?;
     let tally = tree.finish(&k)?;
     Ok(Made { tally, implied, events: kept.0.take() })
 }
@@ -190,6 +199,9 @@ fn of_step(event: Event, step: Option<usize>) -> Event {
         }
         Event::Checked { what, bytes, claimed, computed, .. } => {
             Event::Checked { index: step, what, bytes, claimed, computed }
+        }
+        Event::Requested { method, url, status, media_type, bytes, .. } => {
+            Event::Requested { index: step, method, url, status, media_type, bytes }
         }
         other => other,
     }

@@ -36,7 +36,7 @@ use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::sys::{Fd, Kernel, look};
 
-pub use dirs::layer_dirs;
+pub use dirs::{Open, layer_dirs, layer_dirs_from};
 pub use tree::Tree;
 pub use unpack::unpack_image;
 

@@ -15,6 +15,7 @@ use nix::fcntl::{OFlag, ResolveFlag};
 
 use super::meta::Meta;
 use super::tree::Tree;
+use super::white::is_white;
 use crate::error::{Error, Result, ignore};
 use crate::sys::{Fd, Kernel, Mkdirat, Openat2, below, copy, look};
 
@@ -82,7 +83,11 @@ impl Tree<'_> {
         }
         let fd = match self.open(k, path) {
             Err(e) if e.errno() == Some(Errno::ENOENT) => self.implied(k, path)?,
-            other => other?,
+            // It may be white for overlayfs, and not for this layer.
+            Err(e) if e.errno() == Some(Errno::ENOTDIR) && self.is_overlay() => {
+                self.implied(k, path)?
+            }
+            other => other.map_err(|e| no_directory(path, e))?,
         };
         let at = self.whereabouts(&fd)?;
         self.now.touched.extend(at.ancestors().map(Path::to_owned));
@@ -96,7 +101,10 @@ impl Tree<'_> {
         if let Some(place) = self.cache.get(path) {
             return Ok(place);
         }
-        let fd = self.open(k, path)?;
+        let fd = self.open(k, path).map_err(|e| match e.errno() {
+            Some(Errno::ENOENT) => e,
+            _ => no_directory(path, e),
+        })?;
         let at = self.whereabouts(&fd)?;
         Ok(Rc::new(Place { fd, at }))
     }
@@ -106,26 +114,24 @@ impl Tree<'_> {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let path = below::relative(path);
         let expected = [Errno::ENOENT, Errno::ENOTDIR, Errno::ELOOP];
-        let opened =
-            k.ask(Openat2 { dir: self.root.at(), path, flags, mode: 0, resolve }, &expected);
-        opened.map_err(|e| match e.errno() {
-            Some(Errno::ENOTDIR) => no_directory(path),
-            Some(Errno::ELOOP) => no_directory(path).because("its links go round in a circle"),
-            _ => e,
-        })
+        k.ask(Openat2 { dir: self.root.at(), path, flags, mode: 0, resolve }, &expected)
     }
 
     /// Makes a directory that no entry has named so far.
     fn implied(&mut self, k: &Kernel, path: &Path) -> Result<Fd> {
         let (parent, name) = split(path)?;
         let parent = self.place(k, parent)?;
-        let call = Mkdirat { dir: parent.fd.at(), path: name, mode: 0o700 };
+        let make = || Mkdirat { dir: parent.fd.at(), path: name, mode: 0o700 };
         // It may be there, as a link that leads nowhere: then it cannot be opened, either.
-        k.ask(call, &[Errno::EEXIST]).or_else(ignore(Errno::EEXIST))?;
-        let fd = self.open(k, path).map_err(|e| match e.errno() {
-            Some(Errno::ENOENT) => no_directory(path).because("it is a link that leads nowhere"),
-            _ => e,
-        })?;
+        if k.ask(make(), &[Errno::EEXIST]).map(|()| false).or_else(already)? {
+            let there = look::stat_at(&parent.fd, name)?;
+            if self.is_overlay() && is_white(&there) {
+                self.clear(k, &parent, name)?;
+                k.call(make())?;
+                self.set_opaque(k, &parent, name)?;
+            }
+        }
+        let fd = self.open(k, path).map_err(|e| no_directory(path, e))?;
         let at = self.whereabouts(&fd)?;
         self.has_made(&at);
         self.pending.entry(at).or_insert_with(Meta::implied);
@@ -163,8 +169,20 @@ pub const DIRECTORY: u32 = 0o040_000;
 pub const LINK: u32 = 0o120_000;
 pub const CHARACTER: u32 = 0o020_000;
 
-fn no_directory(path: &Path) -> Error {
-    Error::yours(format!("{} is no directory", path.display()))
+/// Whether it is there already.
+fn already(e: Error) -> Result<bool> {
+    ignore(Errno::EEXIST)(e).map(|()| true)
+}
+
+/// Why a path is not the directory that it should be.
+fn no_directory(path: &Path, e: Error) -> Error {
+    let text = || Error::yours(format!("{} is no directory", path.display()));
+    match e.errno() {
+        Some(Errno::ENOTDIR) => text(),
+        Some(Errno::ELOOP) => text().because("its links go round in a circle"),
+        Some(Errno::ENOENT) => text().because("it is a link that leads nowhere"),
+        _ => e,
+    }
 }
 
 #[cfg(test)]

@@ -52,11 +52,15 @@ pub trait Source: Sync {
     }
 }
 
-/// Opens a place on this machine. `ingest` is a folder for what must be kept while it is read. None for
-/// a registry, which is asked over a line.
-pub fn local(k: &Kernel, place: &Place, ingest: &Path) -> Result<Option<Box<dyn Source>>> {
-    Ok(Some(match place {
-        Place::Registry(_) => return Ok(None),
+/// Opens a place on this machine. `ingest` is a folder for what must be kept while it is read.
+///
+/// # Errors
+/// A registry is no such place: it is asked over a line.
+pub fn local(k: &Kernel, place: &Place, ingest: &Path) -> Result<Box<dyn Source>> {
+    Ok(match place {
+        Place::Registry(name) => {
+            return Err(Error::yours(format!("{name} is not on this machine")));
+        }
         Place::Layout { dir, tag } => Box::new(layout::Layout::folder(dir, tag.as_deref())?),
         Place::OciArchive { file, tag } => {
             Box::new(layout::Layout::archive(k, file, tag.as_deref(), ingest)?)
@@ -64,7 +68,7 @@ pub fn local(k: &Kernel, place: &Place, ingest: &Path) -> Result<Option<Box<dyn 
         Place::DockerArchive { file, name } => {
             Box::new(docker::Docker::open(k, file, name.as_deref(), ingest)?)
         }
-    }))
+    })
 }
 
 /// The name of what comes from a file or folder: its own where that is a whole one, else one below

@@ -8,9 +8,10 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::error::{Error, Named, Result};
+use crate::error::{Error, Named, Result, ignore};
 use crate::sys::{At, Kernel, Openat, Unlinkat, look, stop};
 
 /// What decompression may make of an archive: docker's layers in gzip shrink to a half or a third.
@@ -61,8 +62,10 @@ fn plain(k: &Kernel, mut file: File, ingest: &Path) -> Result<File> {
 fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<File> {
     let path = &ingest.join(format!("archive-{}.part", look::pid()));
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+    // Left by one of the same number that was killed in between; if not, its owner has it open.
+    unlink(k, path)?;
     let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o600 })?;
-    k.call(Unlinkat { dir: At::CWD, path, directory: false })?;
+    unlink(k, path)?;
     let pretended = || Error::yours("reading an archive cannot be pretended");
     let mut file = file.into_owned().map(File::from).ok_or_else(pretended)?;
     let (mut buffer, mut all) = (vec![0; 256 * 1024], 0);
@@ -81,4 +84,9 @@ fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<Fi
     }
     file.rewind()?;
     Ok(file)
+}
+
+fn unlink(k: &Kernel, path: &Path) -> Result<()> {
+    let call = Unlinkat { dir: At::CWD, path, directory: false };
+    k.ask(call, &[Errno::ENOENT]).or_else(ignore(Errno::ENOENT))
 }

@@ -14,12 +14,14 @@
 mod bars;
 mod ear;
 mod layers;
+mod stream;
 
 use std::io::Write;
 
 use super::document::{Config, Descriptor, Index, LARGEST, Manifest, Platform};
+use super::layer::How;
 use super::origin::Source;
-use super::store::Store;
+use super::store::{Image, Store};
 use crate::error::{Error, Result};
 use crate::event::{Event, Lane};
 use crate::sys::{Kernel, Manner, look};
@@ -28,8 +30,8 @@ use ear::Ear;
 /// How many indexes may stand in one another.
 const DEEPEST: usize = 4;
 
-/// How many layers come at once, where nobody says otherwise: two lines fill most connections, and registries count
-/// how many one opens.
+/// How many layers come at once, where nobody says otherwise, as docker has it: registries count how many lines one
+/// opens.
 const AT_ONCE: usize = 3;
 
 /// How a pull is done.
@@ -39,11 +41,13 @@ pub struct Options {
     pub bars: bool,
     /// How many layers come at once.
     pub at_once: usize,
+    /// Unpacks each layer into its directory in the store, while it comes.
+    pub unpack: Option<How>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { bars: false, at_once: AT_ONCE }
+        Options { bars: false, at_once: AT_ONCE, unpack: None }
     }
 }
 
@@ -63,7 +67,9 @@ pub fn pull(
         store.name(k, name, &top)?;
         Ok(top)
     });
-    ear.sum_up(store.dir());
+    if done.is_ok() {
+        ear.sum_up(store.dir());
+    }
     done
 }
 
@@ -76,7 +82,7 @@ fn image(
 ) -> Result<Descriptor> {
     let (top, bytes) = source.top(k)?;
     keep(store, &top, &bytes)?;
-    let manifest = manifest(k, store, source, wish, (top.clone(), bytes))?;
+    let (descriptor, manifest) = manifest(k, store, source, wish, (top.clone(), bytes))?;
     // What cannot be unpacked is not fetched.
     manifest.layers.iter().try_for_each(|layer| layer.compression().map(drop))?;
     if manifest.config.size > LARGEST {
@@ -88,7 +94,11 @@ fn image(
         let text = format!("the image is for {}, and {wish} was asked for", config.platform);
         k.tell(|_| Event::Warning { text });
     }
-    layers::all(k, store, source, &manifest.layers, options)?;
+    let image = Image { descriptor, manifest, config };
+    if let Some(how) = &options.unpack {
+        stream::unpacked(k, store, source, &image, how, options)?;
+    }
+    layers::all(k, store, source, &image.manifest.layers, options)?;
     Ok(top)
 }
 
@@ -99,11 +109,12 @@ fn manifest(
     source: &dyn Source,
     wish: &Platform,
     top: (Descriptor, Vec<u8>),
-) -> Result<Manifest> {
+) -> Result<(Descriptor, Manifest)> {
     let (mut what, mut bytes) = top;
     for _ in 0..DEEPEST {
         if !what.is_index() {
-            return Manifest::parse(&bytes).map_err(|e| e.at(source.name()));
+            let manifest = Manifest::parse(&bytes).map_err(|e| e.at(source.name()))?;
+            return Ok((what, manifest));
         }
         let index = Index::parse(&bytes).map_err(|e| e.at(source.name()))?;
         what = wish.choose(&index).map_err(|e| e.at(source.name()))?.clone();

@@ -3,10 +3,9 @@
 //! RFC 9110. What goes wrong is of two kinds. Some of it passes: a line that breaks, 429, 503. It is tried again. The
 //! rest is an answer: 404 will be 404 the next time.
 
-use std::io::Read;
 use std::net::ToSocketAddrs;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::Body;
 use ureq::http::{Response, Uri, header};
@@ -15,7 +14,7 @@ use super::{Inside, rules};
 use crate::args;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::image::line::{Inward, is_public};
+use crate::image::line::is_public;
 use crate::sys::stop;
 
 /// How often one answer may lead elsewhere.
@@ -23,9 +22,6 @@ const REDIRECTS: usize = 5;
 
 /// The longest pause that a server can ask for.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Of a refusal's body, in bytes, is read no more.
-const COMPLAINT: u64 = 8 << 10;
 
 /// What was asked, and answered.
 #[derive(Debug, Clone)]
@@ -199,64 +195,6 @@ impl Inside {
         answer
     }
 
-    /// What a line that broke, or never was, means.
-    fn trouble(&self, uri: &Uri, e: &ureq::Error) -> Trouble {
-        use std::io::ErrorKind;
-        let host = uri.authority().map(|host| host.to_string()).unwrap_or_default();
-        let at = |error: Error| error.at(args::plain(&host).to_string());
-        let met = self.met.load(Ordering::Relaxed);
-        match e {
-            ureq::Error::HostNotFound => at(Error::yours("no host of that name was found")
-                .try_this("is there a network, and is the registry's name spelt so?"))
-            .into(),
-            ureq::Error::Other(other) if other.is::<Inward>() => {
-                at(Error::yours("the registry leads where no registry may")
-                    .because(other.to_string()))
-                .into()
-            }
-            ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused && !met => {
-                at(Error::yours("nobody listens there").try_this("is the registry running?")).into()
-            }
-            ureq::Error::Io(io) if io.kind() == ErrorKind::InvalidData => {
-                let error = Error::yours("the server cannot prove who it is, or speaks no TLS");
-                let error = error.because(io.to_string());
-                at(error.try_this("--plain-http, only if the registry is yours and speaks http"))
-                    .into()
-            }
-            ureq::Error::Io(io) => {
-                Trouble::Passing(at(Error::yours(format!("the connection broke: {io}"))), None)
-            }
-            ureq::Error::Timeout(_) => {
-                Trouble::Passing(at(Error::yours("the server is silent")), None)
-            }
-            e => {
-                at(Error::yours("the server's answer cannot be understood").because(e.to_string()))
-                    .into()
-            }
-        }
-    }
-
-    /// What a status that is no success means.
-    pub fn refusal(&self, mut asked: Asked) -> Trouble {
-        let status = asked.status();
-        let complaint = complaint(&mut asked);
-        let error = match status {
-            401 | 403 => self.denied(status, &complaint),
-            404 => Error::yours("the registry has no such image")
-                .try_this("is the name right, and the tag?"),
-            _ => Error::yours(format!("the registry answered {status}")),
-        };
-        let error = if complaint.is_empty() { error } else { error.because(complaint) };
-        match status {
-            408 | 429 | 500 | 502 | 503 | 504 => {
-                let wish =
-                    asked.field("retry-after").and_then(|seconds| seconds.trim().parse().ok());
-                Trouble::Passing(error, wish.map(Duration::from_secs))
-            }
-            _ => error.into(),
-        }
-    }
-
     /// Whether the registry is on this machine or in its network, and so may lead there.
     pub fn is_local(&self) -> bool {
         *self.is_local.get_or_init(|| {
@@ -274,72 +212,9 @@ impl Inside {
             found.is_ok_and(|mut found| found.any(|address| !is_public(address.ip())))
         })
     }
-
-    /// A small document: all of it, or an error.
-    pub fn document(
-        &self,
-        path: &str,
-        accept: &str,
-        limit: u64,
-        tell: Tell,
-    ) -> Result<(Asked, Vec<u8>)> {
-        self.patiently(|| {
-            let mut asked = self.ask(path, accept, 0, tell)?;
-            let bytes = self.all(&mut asked, limit)?;
-            Ok((asked, bytes))
-        })
-    }
-
-    /// The body, which must not be larger than this, nor take forever.
-    pub fn all(&self, asked: &mut Asked, limit: u64) -> Result<Vec<u8>, Trouble> {
-        let large = |bytes: u64| {
-            Error::yours("the server's answer is too large")
-                .because(format!("{bytes} bytes or more; {limit} at most are read"))
-        };
-        let length = asked.length();
-        if let Some(length) = length.filter(|length| *length > limit) {
-            return Err(large(length).into());
-        }
-        let (mut bytes, mut piece) = (vec![], vec![0; 64 << 10]);
-        let end = Instant::now() + self.options.patience;
-        let mut body = asked.0.body_mut().with_config().limit(u64::MAX).reader();
-        loop {
-            let count = body.read(&mut piece).map_err(|e| {
-                Trouble::Passing(Error::yours(format!("the connection broke: {e}")), None)
-            })?;
-            bytes.extend_from_slice(&piece[..count]);
-            if bytes.len() as u64 > limit {
-                return Err(large(bytes.len() as u64).into());
-            }
-            if count == 0 {
-                return Ok(bytes);
-            }
-            if Instant::now() > end {
-                return Err(Trouble::Passing(
-                    Error::yours("the server's answer does not end"),
-                    None,
-                ));
-            }
-        }
-    }
 }
 
 fn said_type(asked: &Asked) -> String {
     let said = asked.field("content-type").unwrap_or_default();
     said.chars().filter(|c| matches!(c, ' '..='~')).take(127).collect()
-}
-
-/// `{"errors": [{"code": "DENIED", "message": "…"}]}`: distribution-spec, "Error Codes".
-fn complaint(asked: &mut Asked) -> String {
-    let mut bytes = vec![];
-    let reader = asked.0.body_mut().with_config().limit(u64::MAX).reader();
-    let _ = reader.take(COMPLAINT).read_to_end(&mut bytes);
-    let value: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let first = &value["errors"][0];
-    let words = [&first["code"], &first["message"]].map(|word| word.as_str().unwrap_or_default());
-    let text = words.join(": ");
-    match text.as_str() {
-        ": " => String::new(),
-        text => format!("it says {}", args::plain(&text.chars().take(200).collect::<String>())),
-    }
 }

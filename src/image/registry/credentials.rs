@@ -120,6 +120,10 @@ struct Entry {
 }
 
 fn look(bytes: &[u8], name: &Name) -> Result<Option<Credentials>> {
+    // `--authfile /dev/null`: no passwords.
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     // The text of such an error may quote a part of a password: the place is enough.
     let file: File = serde_json::from_slice(bytes).map_err(|e| {
         Error::yours(format!("no auth file: line {}, column {}", e.line(), e.column()))

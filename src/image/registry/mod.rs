@@ -14,6 +14,7 @@
 //! against their digest here; what a blob is, who takes it sees. A line that breaks is taken up again, some
 //! times, with longer and longer pauses between.
 
+mod answer;
 mod ask;
 mod blob;
 pub mod challenge;
@@ -23,7 +24,7 @@ mod token;
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -97,7 +98,9 @@ impl Registry {
         let home = rules::home(&name.registry, options.plain_http)?;
         let var = |name: &str| std::env::var(name).ok();
         let files = credentials::files(options.authfile.as_deref(), var);
-        let agent = |reach| line::careful(options.patience, reach);
+        let roots = var("SSL_CERT_FILE").filter(|path| !path.is_empty());
+        let roots = roots.map(|path| line::roots(Path::new(&path))).transpose()?;
+        let agent = |reach| line::careful(options.patience, reach, roots.as_ref());
         Ok(Registry(Arc::new(Inside {
             credentials: credentials::find(&files, &name)?,
             direct: agent(Reach::Direct),

@@ -142,7 +142,8 @@ pub fn realm(home: &Uri, realm: &str, registry_is_local: bool) -> Result<Uri> {
     if is_inward(host) && !registry_is_local {
         return Err(refused(format!("{host} is no public host, and the registry is one")));
     }
-    if !secure && !(registry_is_local && is_inward(host)) {
+    let both_inward = registry_is_local && is_inward(host);
+    if !secure && !both_inward {
         return Err(refused("http, to another host than the registry".into()));
     }
     Ok(uri)

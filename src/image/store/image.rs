@@ -39,30 +39,16 @@ impl Store {
                 let config = Config::parse(&self.read(k, &manifest.config)?, &manifest)?;
                 return Ok(Image { descriptor: what, manifest, config });
             }
-            what = self.chosen(&Index::parse(&bytes)?, wish)?;
+            what = self.chosen(Index::parse(&bytes)?, wish)?;
         }
         Err(Error::yours(format!("{}: indexes in indexes, too deep", what.digest)))
     }
 
-    /// Of those that fit, one that is here; of those, the first.
-    fn chosen(&self, index: &Index, wish: &Platform) -> Result<Descriptor> {
-        let fits = |candidate: &&Descriptor| {
-            candidate.platform.as_ref().is_none_or(|platform| {
-                let any = |variant: &Option<String>| variant.as_ref().is_none();
-                let same = platform.variant == wish.variant;
-                (&platform.os, &platform.architecture) == (&wish.os, &wish.architecture)
-                    && (same || any(&platform.variant) || any(&wish.variant))
-            })
-        };
-        let mut fitting: Vec<&Descriptor> = index.manifests.iter().filter(fits).collect();
-        fitting.sort_by_key(|candidate| !self.has(candidate));
-        fitting.first().map(|first| (*first).clone()).ok_or_else(|| {
-            let word = |p: &Platform| format!("{}/{}", p.os, p.architecture);
-            let there: Vec<String> =
-                index.manifests.iter().filter_map(|m| m.platform.as_ref().map(word)).collect();
-            Error::yours(format!("there is no image for {}", word(wish)))
-                .because(format!("the index has {}", there.join(", ")))
-        })
+    /// The best of those that are here; only then of those that are not.
+    fn chosen(&self, mut index: Index, wish: &Platform) -> Result<Descriptor> {
+        let all = index.clone();
+        index.manifests.retain(|manifest| self.has(manifest));
+        wish.choose(&index).or_else(|_| wish.choose(&all)).cloned()
     }
 }
 

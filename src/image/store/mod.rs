@@ -69,6 +69,10 @@ impl Store {
     pub fn open(k: &Kernel, dir: &Path) -> Result<Store> {
         let store = Store { dir: std::path::absolute(dir).named(dir)? };
         if !store.dir.join(LAYOUT).is_file() {
+            store.is_empty()?;
+            store.make(k)?;
+        } else if !store.dir.join("users").is_dir() {
+            // A layout that another tool has made.
             store.make(k)?;
         }
         store.is_readable()?;
@@ -85,26 +89,34 @@ impl Store {
         Ok(Some(store))
     }
 
-    /// `oci-layout` comes last: with it the store is whole.
-    fn make(&self, k: &Kernel) -> Result<()> {
-        let ours = ["blobs", "layers", "ingest", "users", INDEX, LAYOUT];
+    /// A folder of something else does not become a store.
+    fn is_empty(&self) -> Result<()> {
+        let ours = ["blobs", "layers", "ingest", "users", INDEX];
         let is_ours = |name: &str| ours.contains(&name) || name.ends_with(".lock");
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        if let Some(foreign) = names.find(|name| !is_ours(name)) {
-            return Err(Error::yours(format!("{} is no store of images", self.dir.display()))
+        names.find(|name| !is_ours(name)).map_or(Ok(()), |foreign| {
+            Err(Error::yours(format!("{} is no store of images", self.dir.display()))
                 .because(format!("it has no {LAYOUT}, and something else is in it: {foreign}"))
-                .try_this("--store DIR, with a folder that is empty or not there"));
-        }
-        // Closed to others: unpacked layers have programs with the set-user-id bit.
+                .try_this("--store DIR, with a folder that is empty or not there"))
+        })
+    }
+
+    /// `oci-layout` comes last: with it the store is whole.
+    fn make(&self, k: &Kernel) -> Result<()> {
         files::directories(k, &self.dir, 0o700)?;
-        for name in ["blobs", "blobs/sha256", "layers", "ingest", "users"] {
+        // Closed to others: unpacked layers have programs with the set-user-id bit.
+        files::directory(k, &self.layers(), 0o700)?;
+        for name in ["blobs", "blobs/sha256", "ingest", "users"] {
             files::directory(k, &self.dir.join(name), 0o755)?;
         }
         let _names = self.lock_names(k)?;
         if !self.dir.join(INDEX).is_file() {
             let empty = br#"{"schemaVersion":2,"manifests":[]}"#;
             files::replace(k, &self.ingest(INDEX), &self.dir.join(INDEX), empty)?;
+        }
+        if self.dir.join(LAYOUT).is_file() {
+            return Ok(());
         }
         let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
         files::replace(k, &self.ingest(LAYOUT), &self.dir.join(LAYOUT), layout)

@@ -74,6 +74,7 @@ impl Store {
             return Ok(());
         }
         let bytes = serde_json::to_vec_pretty(&index)?;
+        files::directory(k, &self.ingest_dir(), 0o755)?;
         files::replace(k, &self.ingest(INDEX), &path, &bytes)
     }
 

@@ -40,9 +40,6 @@ impl Store {
             match user {
                 Ok(user) if user.is_there() => chains.extend(user.layers),
                 Ok(_) => files::remove(k, &file)?,
-                Err(_) if file.extension().is_some_and(|end| end == "new") => {
-                    files::remove(k, &file)?;
-                }
                 Err(e) => return Err(e),
             }
         }

@@ -9,7 +9,7 @@ use super::Store;
 use crate::error::{Error, Result};
 use crate::event::Lane;
 use crate::image::digest::Digest;
-use crate::image::document::{Config, Descriptor, Index, LARGEST, Manifest, Platform};
+use crate::image::document::{Config, Descriptor, Index, LARGEST, Manifest};
 use crate::sys::{Kernel, Manner, look};
 
 /// How many indexes may stand in one another.
@@ -131,16 +131,11 @@ impl Store {
     pub fn listed(&self, what: &Descriptor) -> Result<Listed> {
         let tree = Tree::of(self, what)?;
         let configs: Vec<&Config> = tree.manifests.iter().filter_map(|m| m.2.as_ref()).collect();
-        let word = |config: &&Config| {
-            let Platform { os, architecture, variant } = &config.platform;
-            let variant = variant.as_ref().map_or(String::new(), |variant| format!("/{variant}"));
-            format!("{os}/{architecture}{variant}")
-        };
         Ok(Listed {
             name: what.ref_name().map(str::to_owned),
             digest: what.digest.clone(),
             size: tree.blobs.values().sum(),
-            platforms: configs.iter().map(word).collect(),
+            platforms: configs.iter().map(|config| config.platform.to_string()).collect(),
             created: configs.iter().find_map(|config| config.created.clone()),
             lacks: tree.lacks.into_iter().map(|lack| lack.what).collect(),
         })

@@ -40,9 +40,9 @@ impl Store {
     /// [hold](Store::hold) under which they were found may end. It is part of the making of a container, so each
     /// call is told; and a loss of power, which could take the file's text, takes the container too.
     pub fn use_layers(&self, k: &Kernel, state: &Path, layers: &[Digest]) -> Result<()> {
-        let path = self.user_file(state);
+        let _hold = self.hold(k)?;
         let user = User { state: state.to_owned(), layers: layers.to_vec() };
-        let new = path.with_extension(format!("{}.new", look::pid()));
+        let (new, path) = (self.ingest(&format!("user-{}", look::pid())), self.user_file(state));
         write_new_file(k, At::CWD, &new, &serde_json::to_vec(&user)?, 0o644)?;
         k.call(Renameat { from: &new, to: &path })
     }
@@ -53,6 +53,7 @@ impl Store {
         let read = |path: &PathBuf| {
             serde_json::from_str(&look::read(path)?)
                 .map_err(|e| Error::from(e).at(path.display().to_string()))
+                .map_err(|e| e.try_this("rm that file, if its container is gone"))
         };
         let mut users: Vec<_> = entries.map(|entry| entry.path()).collect();
         users.sort();

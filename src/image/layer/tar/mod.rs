@@ -18,6 +18,7 @@
 pub mod header;
 mod pax;
 mod reader;
+mod said;
 mod sparse;
 
 use crate::error::{Error, Result};

@@ -18,7 +18,7 @@ pub fn check(pieces: &[Piece], size: u64, stored: u64) -> Result<()> {
         if piece.offset < end {
             return Err(ambiguous("a file with holes whose pieces overlap"));
         }
-        end = piece.offset.checked_add(piece.length).unwrap_or(u64::MAX);
+        end = piece.offset.saturating_add(piece.length);
         sum = sum.saturating_add(piece.length);
         if end > size {
             return Err(broken("a file with holes that has a piece behind its end"));

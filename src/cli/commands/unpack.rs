@@ -1,0 +1,74 @@
+//! `learnc unpack`: an image of the store, as files in a folder.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::Context;
+use crate::cli::narration::Observers;
+use crate::error::{Error, Result};
+use crate::event::Lane;
+use crate::image::document::Platform;
+use crate::image::layer::{How, unpack_image};
+use crate::image::store::Store;
+use crate::perform::attend::Signals;
+use crate::render::json::Target;
+use crate::render::terminal::look::When;
+use crate::sys::{Kernel, Manner, look, stop};
+
+#[derive(Debug, Args)]
+pub struct Unpack {
+    /// An image of the store: its name, or its digest
+    pub image: String,
+    /// Where its files go: a folder that is empty, or not there yet
+    pub dir: PathBuf,
+    /// Where images are kept [default: $XDG_DATA_HOME/learnc/images; /var/lib/learnc/images as root]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// The machine that the image is for: os/architecture[/variant] [default: this one]
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// Say nothing but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Write events as JSON lines to a file, or to a descriptor: fd:N
+    #[arg(long, value_name = "FILE|fd:N")]
+    pub events: Option<Target>,
+    /// When to use colours (NO_COLOR and CLICOLOR_FORCE are heeded)
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, hide_possible_values = false)]
+    pub color: When,
+}
+
+impl Unpack {
+    pub fn perform(&self, _context: &Context) -> Result<i32> {
+        let observers = Observers::of_lines(self.events.as_ref(), self.quiet, self.color)?;
+        let manner = observers.any().map_or(Manner::Silent, Manner::Told);
+        let k = Kernel::new(manner, Lane::Runtime, look::pid());
+        // Whoever asks for the end while this goes on gets it when what was made is gone again.
+        let signals = Signals::block()?;
+        let done = self.unpack(&k);
+        done.map(|()| 0).or_else(|error| {
+            let status = stop::status(&error).ok_or(error)?;
+            signals.clear();
+            Ok(status)
+        })
+    }
+
+    fn unpack(&self, k: &Kernel) -> Result<()> {
+        let missing = |dir: &std::path::Path| {
+            Error::yours(format!("{} is not in the store", self.image))
+                .because(format!("the store is {}", dir.display()))
+                .try_this(format!("learnc pull {}", self.image))
+        };
+        let wish =
+            self.platform.as_deref().map_or_else(|| Ok(Platform::here()), Platform::parse)?;
+        let place = self.store.clone().unwrap_or_else(Store::place);
+        let store = Store::look(&place)?.ok_or_else(|| missing(&place))?;
+        let top = store.find(&self.image)?.ok_or_else(|| missing(&place))?;
+        let _hold = store.hold(k)?;
+        let image = store.image(k, &top, &wish)?;
+        let tally = unpack_image(k, &store, &image, &self.dir, &How::applied())?;
+        tally.tell(k);
+        Ok(())
+    }
+}
