@@ -11,7 +11,6 @@ mod support;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use learnc::event::Event;
 use learnc::lesson::stage::{self, Stage};
 use support::bundle::ran;
 use support::*;
@@ -92,98 +91,6 @@ fn cgroups_stops_a_fork_bomb() {
 fn cgroups_stops_a_hog() {
     let ran = stage("cgroups", &["--quiet"], "head -c 100m /dev/zero | tail >/dev/null; echo $?");
     assert_eq!(ran.stdout, "137\n", "128+9, killed: {}", ran.stderr);
-}
-
-/// Each file is that of the highest layer that has it; a whiteout has none.
-fn overlay_joins_two_layers() {
-    let script = "grep -c learner /etc/passwd; ls /etc/hosts 2>/dev/null || echo hidden; ls /etc/group; \
-                  grep -c ' / / rw.* - overlay overlay ' /proc/self/mountinfo";
-    assert_eq!(inside("overlay", script), "1\nhidden\n/etc/group\n1\n");
-}
-
-/// What changed, by its rows, is what the program did, and what find(1) sees in upper while it still runs.
-fn overlay_tells_what_was_written() {
-    let bundle = bundle();
-    let events = bundle.dir.join("events.jsonl");
-    let upper = bundle.data().join("learnc").join(&bundle.id).join("upper");
-    let script = "echo x >> /etc/passwd; chmod 700 /root; rm /bin/ls; rm -r /var; mkdir /var; ln -s a /root/b; \
-                  mkfifo /p; echo /tmp/x > /tmp/x; echo ready; read -r line";
-    let mut command =
-        bundle.learnc(["stage", "overlay", "--quiet", "--id", &bundle.id, "--events"]);
-    command.arg(&events).args(["--", "sh", "-c", script]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut ready = [0; 6];
-    child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
-    let mut find = std::process::Command::new("find");
-    let found = ran(find.arg(&upper).args(["-mindepth", "1", "-printf", "%P %y\\n"])).ok().stdout;
-    drop(child.stdin.take());
-    child.wait().unwrap();
-    let mut found: Vec<&str> = found.lines().collect();
-    found.sort_unstable();
-    let expected = [
-        "bin d",
-        "bin/ls c",
-        "etc d",
-        "etc/passwd f",
-        "p p",
-        "root d",
-        "root/b l",
-        "sys d",
-        "sys/fs d",
-        "sys/fs/cgroup d",
-        "var d",
-    ];
-    assert_eq!(found, expected);
-    let text = std::fs::read_to_string(&events).unwrap();
-    let rows: Vec<String> = text
-        .lines()
-        .filter_map(|line| match serde_json::from_str(line).unwrap() {
-            Event::Changed { rows } => Some(rows),
-            _ => None,
-        })
-        .flatten()
-        .filter(|row| row.property.starts_with("upper/"))
-        .map(|row| [&*row.property, &*row.host, &*row.container, row.verdict.text()].join("|"))
-        .collect();
-    let wanted = [
-        "upper/bin/ls|link to busybox|whiteout: character device 0:0|changed",
-        "upper/etc/passwd|file, 113 bytes|copied up: file, 115 bytes|changed",
-        "upper/p||made: pipe|new",
-        "upper/root/b||made: link to a|new",
-        "upper/sys/fs||made: directory|new",
-        "upper/sys/fs/cgroup||made: directory|new",
-        "upper/var|directory|opaque directory|changed",
-    ];
-    assert_eq!(rows, wanted);
-}
-
-/// Where the run's folder is on an overlay, no upper directory can be: the layers are copied.
-fn overlay_on_overlay_is_a_copy_with_the_reason() {
-    let bundle = bundle();
-    let at = |name: &str| bundle.dir.join(name).display().to_string();
-    for dir in ["low", "up", "wk", "on"] {
-        std::fs::create_dir(bundle.dir.join(dir)).unwrap();
-    }
-    let mut command = bundle.learnc(["stage", "overlay"]);
-    command.args(["--", "sh", "-c", "grep -c learner /etc/passwd; cat /etc/hosts"]);
-    let words: Vec<String> =
-        command.get_args().map(|word| format!("'{}'", word.to_str().unwrap())).collect();
-    let script = format!(
-        "mount -t overlay overlay -o lowerdir={},upperdir={},workdir={} {on} && \
-         XDG_DATA_HOME={on} exec {} {}",
-        at("low"),
-        at("up"),
-        at("wk"),
-        bundle.program.display(),
-        words.join(" "),
-        on = at("on"),
-    );
-    let ran = ran(std::process::Command::new("unshare").args(["--mount", "sh", "-c", &script]));
-    assert_eq!((ran.status, &*ran.stdout), (1, "1\n"), "{}", ran.stderr);
-    let reason = "The layers are copied into one tree, not joined: the folder for it is on overlay";
-    let said = ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains(reason), "{said}");
-    assert!(!said.contains("lowerdir="), "{said}");
 }
 
 fn oci_is_what_spec_writes() {
@@ -330,13 +237,6 @@ fn main() {
         test("pivot_root: mounts", RUNS, pivot_root_gives_a_mount_table_of_its_own),
         test("cgroups stops a fork bomb", &limited, cgroups_stops_a_fork_bomb),
         test("cgroups stops a hog", &limited, cgroups_stops_a_hog),
-        test("overlay joins two layers", RUNS, overlay_joins_two_layers),
-        test("overlay tells what was written", RUNS, overlay_tells_what_was_written),
-        test(
-            "overlay on overlay is a copy, with the reason",
-            &[Need::Root, Need::Containers, Need::Busybox],
-            overlay_on_overlay_is_a_copy_with_the_reason,
-        ),
         test("oci is what spec writes", RUNS, oci_is_what_spec_writes),
         test("all runs one after the other", &limited, all_runs_one_after_the_other),
         test("a plan makes nothing", RUNS, a_plan_makes_nothing),

@@ -39,8 +39,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Run a container: the default one, or that of a bundle
-    Run(commands::run::Run),
+    /// Run a container: the default one, that of a bundle, or one of an image
+    Run(Box<commands::run::Run>),
     /// Learn how a container is made, stage by stage
     Stage(commands::stage::Stage),
     /// Create a container: everything but starting its program

@@ -21,6 +21,9 @@
 //! as they are called from there; those that lie elsewhere get a link, `l/3`. That also keeps commas and colons
 //! of other people's paths, which would part options and layers, out of them.
 
+mod by_hand;
+mod steps;
+
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -29,8 +32,6 @@ use nix::mount::MsFlags;
 use nix::sys::stat::SFlag;
 
 use super::rootfs;
-use super::step::{Step, config, needed};
-use crate::args::shell;
 use crate::error::{Error, Result, ignore};
 use crate::image::digest::Digest;
 use crate::image::store::Store;
@@ -39,6 +40,10 @@ use crate::sys::{
     At, Chdir, Fd, Kernel, Mkdirat, Mknodat, Mount, Openat, Symlinkat, Unlinkat, copy, look,
     write_new_file,
 };
+
+pub use by_hand::by_hand;
+pub(super) use by_hand::folder_by_hand;
+pub use steps::*;
 
 /// What one step does, in the folder of the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,94 +78,6 @@ const LINKS: &str = "l";
 
 /// Where the joined tree is, or a copy in its place.
 const ROOT: &str = "rootfs";
-
-/// The second layer: a file is there whole or not at all, so another line means another file.
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nlearner:x:1000:1000:learner:/root:/bin/sh\n\
-                      nobody:x:65534:65534:nobody:/:/bin/false\n";
-
-fn step(root: &Path, key: &'static str, what: What) -> Step<Overlay> {
-    let folder = root.parent().unwrap_or(root).to_owned();
-    let asked = match what {
-        What::Change { .. } | What::Links(_) => config("root.path"),
-        What::Give { .. } => config("linux.uidMappings"),
-        _ => needed("the container, which writes to none of the layers"),
-    };
-    Step::runtime(key, asked, Overlay { folder, what })
-}
-
-fn change(root: &Path, dir: &str, copy: bool) -> Step<Overlay> {
-    let texts = vec![(PathBuf::from("etc/passwd"), PASSWD)];
-    let gone = vec![PathBuf::from("etc/hosts")];
-    let key = if copy { "layer_copied" } else { "layer" };
-    step(root, key, What::Change { dir: dir.to_owned(), texts, gone, copy }).about("etc/passwd")
-}
-
-fn name_of(root: &Path) -> String {
-    root.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// The second layer's changes, made to a copy.
-pub fn changed_copy(root: &Path, owner: Option<(u32, u32)>) -> Vec<Step<Overlay>> {
-    let changed = change(root, &name_of(root), true);
-    std::iter::once(changed).chain(give(root, vec![ROOT], owner)).collect()
-}
-
-/// The second layer above the recipe's tree, and what is written to.
-pub fn layers_of_two(root: &Path, owner: Option<(u32, u32)>) -> Vec<Step<Overlay>> {
-    let mut steps = vec![change(root, CHANGE, false)];
-    steps.extend(writable(root, true, &[CHANGE], owner));
-    steps
-}
-
-/// Says whose layers of the store are used.
-pub fn used_step(root: &Path, store: &Path, state: &Path, chain: &[Digest]) -> Step<Overlay> {
-    let (store, state, chain) = (store.to_owned(), state.to_owned(), chain.to_vec());
-    step(root, "layers_used", What::Use { store, state, chain })
-}
-
-/// Layers that lie elsewhere, the lowest first, and what is written to.
-pub fn layers_of(root: &Path, dirs: &[PathBuf], owner: Option<(u32, u32)>) -> Vec<Step<Overlay>> {
-    let count = dirs.len().to_string();
-    let mut steps = vec![step(root, "layer_links", What::Links(dirs.to_vec())).about(count)];
-    steps.extend(writable(root, false, &[], owner));
-    steps
-}
-
-fn writable(
-    root: &Path,
-    with_root: bool,
-    others: &[&'static str],
-    owner: Option<(u32, u32)>,
-) -> Vec<Step<Overlay>> {
-    let mut dirs = vec![UPPER, WORK];
-    let names = others.iter().copied().chain(dirs.clone()).collect();
-    if with_root {
-        dirs.push(ROOT);
-    }
-    let made = step(root, "upper", What::Writable(dirs));
-    std::iter::once(made).chain(give(root, names, owner)).collect()
-}
-
-fn give(root: &Path, names: Vec<&'static str>, owner: Option<(u32, u32)>) -> Option<Step<Overlay>> {
-    let (uid, gid) = owner?;
-    Some(step(root, "root_owner", What::Give { names, uid, gid }).about(uid.to_string()))
-}
-
-/// The names under which they are joined, the highest first.
-pub fn names_of_two() -> Vec<String> {
-    [CHANGE, BASE].map(str::to_owned).into()
-}
-
-pub fn names_of(count: usize) -> Vec<String> {
-    (0..count).rev().map(|n| format!("{LINKS}/{n}")).collect()
-}
-
-/// The mount itself.
-pub fn join_step(root: &Path, lower: Vec<String>, user_xattrs: bool) -> Step<Overlay> {
-    let folder = root.parent().unwrap_or(root).to_owned();
-    let what = What::Join { root: name_of(root), lower, user_xattrs };
-    Step::container("overlay", config("root.path"), Overlay { folder, what })
-}
 
 /// The directory with what was written, in the folder of a run.
 pub fn upper_of(folder: &Path) -> PathBuf {
@@ -295,56 +212,6 @@ fn why(error: Error) -> Error {
             )
             .try_this("dmesg | grep overlayfs"),
         _ => error,
-    }
-}
-
-/// A folder of the run, as a script calls it.
-pub(super) fn folder_by_hand(path: &Path) -> String {
-    match path.file_name() {
-        Some(name) if name == BASE => format!("\"${{ROOT%/*}}\"/{BASE}"),
-        _ => "\"$ROOT\"".to_owned(),
-    }
-}
-
-/// The commands that do the same.
-pub fn by_hand(overlay: &Overlay) -> Vec<String> {
-    let beside = |name: &str| format!("\"${{ROOT%/*}}\"/{name}");
-    match &overlay.what {
-        What::Change { dir, texts, gone, copy } => {
-            let dir = if *copy { "\"$ROOT\"".to_owned() } else { beside(dir) };
-            let place = |path: &Path| format!("{dir}/{}", shell(path));
-            let made =
-                parents(texts, gone).into_iter().map(|path| format!("mkdir -p {}", place(path)));
-            let removed = texts.iter().map(|(path, _)| path).chain(gone);
-            let removed = removed.filter(|_| *copy).map(|path| format!("rm -f {}", place(path)));
-            let written = texts.iter().map(|(path, text)| {
-                let lines: Vec<_> = text.lines().map(|line| format!("'{line}'")).collect();
-                format!("printf '%s\\n' {} > {}", lines.join(" "), place(path))
-            });
-            let hidden = gone.iter().filter(|_| !*copy);
-            let hidden = hidden.map(|path| format!("mknod -m 0 {} c 0 0", place(path)));
-            made.chain(removed).chain(written).chain(hidden).collect()
-        }
-        // A script has no part in learnc's store; whoever removes images there would not know of it.
-        What::Use { .. } => vec![],
-        What::Links(dirs) => {
-            let link = |(n, dir): (usize, &PathBuf)| {
-                format!("ln -s {} {}", shell(dir), beside(&format!("{LINKS}/{n}")))
-            };
-            let links = dirs.iter().enumerate().map(link);
-            std::iter::once(format!("mkdir {}", beside(LINKS))).chain(links).collect()
-        }
-        What::Writable(names) => {
-            names.iter().map(|name| format!("mkdir {}", beside(name))).collect()
-        }
-        What::Give { names, uid, gid } => {
-            let names: Vec<String> = names.iter().map(|name| beside(name)).collect();
-            vec![format!("chown -hR {uid}:{gid} {}", names.join(" "))]
-        }
-        What::Join { root, lower, user_xattrs } => vec![
-            "cd \"${ROOT%/*}\"".into(),
-            format!("mount -t overlay overlay -o {} {root}", options(lower, *user_xattrs)),
-        ],
     }
 }
 

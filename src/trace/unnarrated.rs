@@ -36,6 +36,7 @@ pub const ALWAYS: &[&str] = &[
     "gettid",
     "getuid",
     "getxattr",
+    "lgetxattr",
     "inotify_add_watch",
     "inotify_init1",
     "listen",

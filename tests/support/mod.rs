@@ -31,6 +31,7 @@ pub mod derived;
 pub mod distribution;
 pub mod faults;
 pub mod host;
+pub mod imaged;
 pub mod images;
 pub mod kept;
 pub mod life;

@@ -22,7 +22,8 @@ const BETWEEN: Duration = Duration::from_millis(20);
 /// A lock, until it is dropped.
 #[derive(Debug)]
 pub struct Hold {
-    _file: Flock<File>,
+    /// None where calls are only shown.
+    _file: Option<Flock<File>>,
 }
 
 impl Hold {
@@ -35,10 +36,13 @@ impl Hold {
     }
 
     fn wait(k: &Kernel, path: &Path, how: FlockArg) -> Result<Hold> {
-        let mut file = open(k, path, OFlag::O_RDONLY | OFlag::O_CREAT)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_CREAT | OFlag::O_NOFOLLOW;
+        let opened = k.call(Openat { dir: At::CWD, path, flags, mode: 0o644 })?;
+        let Some(file) = opened.into_owned() else { return Ok(Hold { _file: None }) };
+        let mut file = File::from(file);
         loop {
             match lock(file, how, path)? {
-                Ok(held) => return Ok(Hold { _file: held }),
+                Ok(held) => return Ok(Hold { _file: Some(held) }),
                 Err(again) => file = again,
             }
             pause()?;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Store, files};
+use super::Store;
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
-use crate::sys::{Kernel, look};
+use crate::sys::{At, Kernel, Renameat, look, write_new_file};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct User {
@@ -37,12 +37,14 @@ impl Store {
     }
 
     /// Notes that the container with this state folder is made of these layers. From then on the
-    /// [hold](Store::hold) under which they were found may end.
+    /// [hold](Store::hold) under which they were found may end. It is part of the making of a container, so each
+    /// call is told; and a loss of power, which could take the file's text, takes the container too.
     pub fn use_layers(&self, k: &Kernel, state: &Path, layers: &[Digest]) -> Result<()> {
         let _hold = self.hold(k)?;
         let user = User { state: state.to_owned(), layers: layers.to_vec() };
-        let new = self.ingest(&format!("user-{}", look::pid()));
-        files::replace(k, &new, &self.user_file(state), &serde_json::to_vec(&user)?)
+        let (new, path) = (self.ingest(&format!("user-{}", look::pid())), self.user_file(state));
+        write_new_file(k, At::CWD, &new, &serde_json::to_vec(&user)?, 0o644)?;
+        k.call(Renameat { from: &new, to: &path })
     }
 
     /// All such files, also those that cannot be read.
