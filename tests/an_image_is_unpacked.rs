@@ -211,10 +211,46 @@ fn it_is_podmans_too() {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
+/// An archive alone, without the rules of layers.
+fn an_archive_is_what_gnu_tar_reads_in_it() {
+    let entries = [
+        dir("./").mode(0o755).time(4),
+        dir("d").mode(0o2751).time(7).owner(3, 4),
+        file("d/f", b"hello").mode(0o4755).pax("mtime", b"12.5").owner(7, 8).xattr("user.a", b"b"),
+        hard("d/second", "d/f")
+            .mode(0o4755)
+            .pax("mtime", b"12.5")
+            .owner(7, 8)
+            .xattr("user.a", b"b"),
+        symlink("d/l", "../x").owner(5, 6).time(9),
+        fifo("p").mode(0o620).time(3),
+        file(&format!("{}/f", "long".repeat(50)), b"long"),
+        device("null", 1, 3),
+    ];
+    let made = layer(entries);
+    let unpacked = Unpacked::new(&image().layer(made.clone().gzip()));
+    let (archive, theirs) = (unpacked.folder.join("x.tar"), unpacked.folder.join("tar"));
+    std::fs::write(&archive, &made.archive).unwrap();
+    std::fs::create_dir(&theirs).unwrap();
+    let mut tar = Command::new("tar");
+    tar.args(["--numeric-owner", "--xattrs", "--xattrs-include=*", "-xpf"]).arg(&archive);
+    ran(tar.arg("-C").arg(&theirs)).ok();
+    let found = differences(&unpacked.ours(), &theirs, |path, _, property| {
+        // Nobody says when this directory was made.
+        !(property == "modified" && path == Path::new(".").join("long".repeat(50)))
+    });
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 fn main() {
     suite(vec![
         test("the tree is umoci's, property by property", &[Need::Umoci], the_tree_is_umocis),
         test("and so is that of folders of a host", &[Need::Umoci], and_so_is_that_of_a_host),
+        test(
+            "an archive is what GNU tar reads in it",
+            &[Need::Root],
+            an_archive_is_what_gnu_tar_reads_in_it,
+        ),
         test("it is podman's, too", &[Need::Podman, Need::Root], it_is_podmans_too),
     ]);
 }

@@ -88,6 +88,29 @@ fn whiteouts_are_kept_in_overlayfs_own_form() {
     assert_eq!(tree.names(), ["d", "e", "gone"]);
 }
 
+fn several_at_once_make_each_layer_once() {
+    let closed = layer([dir("./").mode(0o555), file("f", b"x"), dir("d").mode(0o500)]);
+    let (_place, store, image) =
+        store_of(&[closed, layer((0..200).map(|n| file(&format!("g/{n}"), b"y")))]);
+    let make = || layer_dirs(&silent(), &store, &image, &How::overlay(true)).unwrap();
+    let all: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(make)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(all.iter().all(|(dirs, _)| *dirs == all[0].0));
+    let mode = |dir: &Path| dir.metadata().unwrap().mode() & 0o7777;
+    // The upper one says nothing of its root.
+    assert_eq!(all[0].0.iter().map(|dir| mode(dir)).collect::<Vec<_>>(), [0o555, 0o555]);
+    assert_eq!(read(all[0].0[1].join("g/7")), "y");
+    let left = std::fs::read_dir(store.dir().join("layers")).unwrap().count();
+    assert_eq!(left, 1, "nothing unfinished is left");
+    // Without a name they go, closed or not.
+    let k = silent();
+    store.remove(&k, "localhost/x:1").unwrap();
+    store.prune(&k).unwrap();
+    assert!(!all[0].0[0].exists() && !all[0].0[1].exists());
+}
+
 fn one_tree_is_named_where_directories_cannot_do() {
     let lower = layer([dir("usr/lib"), symlink("lib", "usr/lib")]);
     let layers = [lower, layer([file("lib/x", b"through")])];
@@ -113,6 +136,7 @@ fn main() {
             &[],
             whiteouts_are_kept_in_overlayfs_own_form,
         ),
+        test("several at once make each layer once", &[], several_at_once_make_each_layer_once),
         test(
             "one tree is named where directories cannot do",
             &[],

@@ -112,7 +112,8 @@ fn what_stays_inside_is_made_inside() {
         symlink("copy", &format!("{}/dear", place.outside())),
         hard("copy-too", "copy"),
     ]));
-    ran(&mut place.learnc(&made.made())).ok();
+    let said = ran(&mut place.learnc(&made.made())).ok().stdout;
+    assert!(said.starts_with("1 layer: 3 files, "), "{said}");
     let at = |name: &str| place.folder.join("tree").join(name);
     assert_eq!((read(at("in-the-root")), read(at("absolute"))), ("1".into(), "2".into()));
     assert_eq!(read(at("twice")), "3");

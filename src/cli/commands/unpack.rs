@@ -1,5 +1,6 @@
 //! `learnc unpack`: an image of the store, as files in a folder.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -69,6 +70,13 @@ impl Unpack {
         let image = store.image(k, &top, &wish)?;
         let tally = unpack_image(k, &store, &image, &self.dir, &How::applied())?;
         tally.tell(k);
+        if !self.quiet {
+            let lines = std::iter::once(tally.sentence()).chain(tally.lacks());
+            // An attribute's name is a stranger's word.
+            let text: String = lines.map(|line| crate::args::plain(&line) + "\n").collect();
+            // A reader that went away has seen enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+        }
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ use crate::event::{Event, Lane, Observer};
 use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::image::store::{Image, Store};
-use crate::sys::{At, Kernel, Manner, Mkdirat, Renameat, Syncfs, copy, look};
+use crate::sys::{At, Fchmod, Fchmodat, Kernel, Manner, Mkdirat, Renameat, Syncfs, copy, look};
 
 /// A layer that is not there yet.
 struct Wanted<'a> {
@@ -83,7 +83,13 @@ pub fn layer_dirs_from(
     });
     let mut left = Ok(());
     for one in &wanted {
-        let gone = k.bulk(&one.making, |k| copy::remove_tree(k, &one.making).map(drop));
+        let gone = k.bulk(&one.making, |k| {
+            if look::is_dir(&one.making) {
+                // The layer may have closed it.
+                k.call(Fchmodat { dir: At::CWD, path: &one.making, mode: 0o700 })?;
+            }
+            copy::remove_tree(k, &one.making).map(drop)
+        });
         left = left.and(gone);
     }
     let tally = answer?;
@@ -200,6 +206,22 @@ fn of_step(event: Event, step: Option<usize>) -> Event {
 
 /// Gives a complete directory its name. Another learnc may have been first: theirs is as good.
 fn name(k: &Kernel, from: &Path, to: &Path) -> Result<()> {
+    // A directory in which this user may not write cannot be moved to another: rename(2). So one that the
+    // layer says is closed is closed again in the next moment.
+    let fd = open_directory(k, from)?;
+    let mode = look::stat(&fd)?.st_mode & 0o7777;
+    let closed = look::ids().0 != 0 && mode & 0o200 == 0;
+    if closed {
+        k.call(Fchmod { fd: &fd, mode: mode | 0o700 })?;
+    }
+    let named = move_to(k, from, to);
+    if closed {
+        k.call(Fchmod { fd: &fd, mode })?;
+    }
+    named
+}
+
+fn move_to(k: &Kernel, from: &Path, to: &Path) -> Result<()> {
     match k.ask(Renameat { from, to }, &[Errno::EEXIST, Errno::ENOTEMPTY]) {
         Err(e) if matches!(e.errno(), Some(Errno::EEXIST | Errno::ENOTEMPTY)) => Ok(()),
         other => other,

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::sys::stat::FileStat;
 
 use super::{How, Tally, Tree};
 use crate::error::{Error, Result, ignore};
 use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::image::store::{Image, Store};
-use crate::sys::{At, Fd, Kernel, Mkdirat, Openat, copy, look};
+use crate::sys::{At, Fchmod, Fchownat, Fd, Kernel, Mkdirat, Openat, copy, look};
 
 /// The layers of an image and the digests of their archives, the lowest first.
 pub(super) fn layers(image: &Image) -> impl Iterator<Item = (&Descriptor, &Digest)> {
@@ -50,6 +51,8 @@ struct Root<'a> {
     fd: Fd,
     dir: &'a Path,
     is_ours: bool,
+    /// What it was like, if it was there.
+    before: FileStat,
 }
 
 impl Root<'_> {
@@ -66,18 +69,23 @@ impl Root<'_> {
                 .because("what an image says would be mixed with what is there")
                 .try_this("a folder that is not there yet"));
         }
-        Ok(Root { fd, dir, is_ours })
+        let before = look::stat(&fd)?;
+        Ok(Root { fd, dir, is_ours, before })
     }
 
     fn remove(&self, k: &Kernel) -> Result<()> {
         k.bulk(self.dir, |k| {
+            // The image may have closed it.
+            k.call(Fchmod { fd: &self.fd, mode: 0o700 })?;
             for (name, is_dir) in look::entries(&self.fd)? {
                 copy::remove_in(k, &self.fd, Path::new(&name), is_dir)?;
             }
-            match self.is_ours {
-                true => copy::remove_tree(k, self.dir).map(drop),
-                false => Ok(()),
+            if self.is_ours {
+                return copy::remove_tree(k, self.dir).map(drop);
             }
+            let (uid, gid) = (self.before.st_uid, self.before.st_gid);
+            k.call(Fchownat { dir: self.fd.at(), path: Path::new(""), uid, gid })?;
+            k.call(Fchmod { fd: &self.fd, mode: self.before.st_mode & 0o7777 })
         })
     }
 }

@@ -133,6 +133,8 @@ fn remove_layer(k: &Kernel, path: &Path) -> Result<u64> {
             if doomed.is_dir() {
                 remove_layer(k, &doomed)?;
             }
+            // Without root's rights a closed directory cannot be moved: rename(2).
+            k.call(crate::sys::Fchmodat { dir: crate::sys::At::CWD, path, mode: 0o700 })?;
             k.call(crate::sys::Renameat { from: path, to: &doomed })?;
             doomed
         }
