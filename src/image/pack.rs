@@ -6,6 +6,7 @@
 //! manifest. Each document names the one before it by digest, so they are written from the layer upwards.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
@@ -87,7 +88,6 @@ fn compressed(k: &Kernel, fd: &Fd, tree: &Path) -> Result<(Digest, u64, Digest)>
     let gzip = GzEncoder::new(file, flate2::Compression::default());
     let hashed = Hashed { to: gzip, sum: Sum::new(Algorithm::Sha256), bytes: 0 };
     let mut archive = tar::Builder::new(hashed);
-    archive.mode(tar::HeaderMode::Deterministic);
     archive.follow_symlinks(false);
     directory(&mut archive, tree, Path::new(""))?;
     let hashed = archive.into_inner()?;
@@ -113,7 +113,7 @@ fn directory(archive: &mut tar::Builder<impl Write>, tree: &Path, inside: &Path)
         }
         let mut header = tar::Header::new_gnu();
         header.set_metadata_in_mode(&meta, tar::HeaderMode::Deterministic);
-        header.set_mode(std::os::unix::fs::PermissionsExt::mode(&meta.permissions()) & 0o7777);
+        header.set_mode(meta.mode() & 0o7777);
         if meta.is_symlink() {
             let target = std::fs::read_link(&place).named(&place)?;
             header.set_size(0);
