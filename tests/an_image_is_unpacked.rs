@@ -202,7 +202,7 @@ fn it_is_podmans_too() {
     let theirs = format!("oci:{}:v1", unpacked.folder.join("theirs").display());
     let id = podman.call(&["pull", "--quiet", &theirs]);
     let mounted = podman.call(&["image", "mount", &id]);
-    let found = differences(&unpacked.ours(), Path::new(&mounted), |path, seen, property| {
+    let found = differences(&unpacked.ours(), Path::new(&mounted), |_, seen, property| {
         // A directory in which a higher layer changes something gets the time of that from podman, and
         // from learnc and umoci the one that its own layer says.
         !(property == "modified" && seen["kind"] == "40000")

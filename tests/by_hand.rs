@@ -57,6 +57,33 @@ fn a_run_of_its_own_making_is_the_same() {
     assert_eq!(portrait.get("NoNewPrivs"), "1");
 }
 
+/// The same command, started as nohup(1) starts one.
+fn ignoring_hangups(command: &Command) -> Command {
+    let mut deaf = Command::new("sh");
+    deaf.args(["-c", "trap '' HUP; exec \"$@\"", "sh"]);
+    deaf.arg(command.get_program()).args(command.get_args());
+    deaf.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.get_current_dir().iter().for_each(|dir| {
+        deaf.current_dir(dir);
+    });
+    deaf.stdin(Stdio::null());
+    deaf
+}
+
+fn what_it_was_started_to_ignore_is_the_same() {
+    let bundle = waiting(bundle());
+    let id = bundle.id.clone();
+    let program = ["sh", "-c", WAITS, &id];
+    let by_hand = ByHand::of(bundle);
+    let mut learnc = by_hand.bundle.learnc(["run", "--quiet"]);
+    let learnc = own_data(&mut learnc, &by_hand.bundle).arg(&id);
+    let (made, _) = portrayed(&mut ignoring_hangups(learnc), &program);
+    let (portrait, _) = portrayed(&mut ignoring_hangups(&by_hand.command()), &program);
+    assert_eq!(portrait.get("SigIgn"), made.get("SigIgn"));
+    let ignored = u64::from_str_radix(made.get("SigIgn"), 16).unwrap();
+    assert_eq!(ignored & 1, 1, "SIGHUP stays ignored");
+}
+
 /// What changed is the same by hand as by learnc, stage by stage.
 fn each_stage_is_the_same() {
     for stage in stages().filter(|stage| stage.has_program()) {
@@ -238,6 +265,11 @@ fn main() {
             an_environment_that_no_shell_can_have_is_the_same,
         ),
         test("a network that is joined is the same", ROOT, a_network_that_is_joined_is_the_same),
+        test(
+            "what it was started to ignore is the same",
+            BY_HAND,
+            what_it_was_started_to_ignore_is_the_same,
+        ),
         test("a stranger passes too", STRANGER, a_stranger_passes_too),
     ]);
 }

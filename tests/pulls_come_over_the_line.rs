@@ -220,33 +220,6 @@ fn the_layer(made: &Made) -> String {
 }
 
 #[test]
-fn a_pull_that_is_killed_is_gone_on_with_by_the_next() {
-    let (made, folder) = (large(400_000), folder());
-    let (honest, layer) = (registry(&made, "app", "v1"), the_layer(&made));
-    let slow = layer.clone();
-    let server = serve(move |hit| match honest(hit) {
-        answer if hit.path.ends_with(&slow) && hit.before == 0 => answer.stall_after(300_000),
-        answer => answer,
-    });
-    let store = folder.join("store");
-    let pull = || {
-        let mut pull = learnc(["pull", "--quiet", &server.name("app:v1"), "--store"]);
-        pull.arg(&store).stdout(Stdio::null());
-        pull
-    };
-    let mut first = pull().spawn().unwrap();
-    let part = store.join(format!("ingest/{}.part", layer.replace(':', "-")));
-    wait_until("the part has come", || part.metadata().is_ok_and(|part| part.len() >= 200_000));
-    first.kill().unwrap();
-    first.wait().unwrap();
-    let had = part.metadata().unwrap().len() as usize;
-    assert_eq!(left(&folder).1, 0);
-    assert!(pull().status().unwrap().success());
-    assert_eq!(server.hits_of(&layer).last().unwrap().from(), Some(had));
-    assert_eq!(left(&folder), (vec![], 1));
-}
-
-#[test]
 fn what_an_earlier_pull_left_may_be_wrong_and_is_then_fetched_anew() {
     let (made, folder) = (large(50_000), folder());
     let (server, layer) = (serve(registry(&made, "app", "v1")), the_layer(&made));

@@ -41,34 +41,10 @@ pub fn silent() -> Kernel<'static> {
     Kernel::new(Manner::Silent, Lane::Runtime, look::pid())
 }
 
-/// `5.3 MiB`
-pub fn size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut said = format!("{bytes} B");
-    for unit in units {
-        if value < 1024.0 {
-            break;
-        }
-        value /= 1024.0;
-        said = format!("{value:.1} {unit}");
-    }
-    said
-}
+pub use crate::render::terminal::text::size;
 
 /// `1 blob`, `3 blobs`
 pub fn count(number: usize, word: &str) -> String {
     let end = if number == 1 { "" } else { "s" };
     format!("{number} {word}{end}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_said_in_the_unit_that_fits() {
-        let said = [0, 1023, 1024, 5_570_560, 3 << 30].map(size);
-        assert_eq!(said, ["0 B", "1023 B", "1.0 KiB", "5.3 MiB", "3.0 GiB"]);
-    }
 }

@@ -47,11 +47,12 @@ exit 1'
 PARENT='trap : INT; sh -c "$OBEY"; exit $?'
 
 # start TOOL OPTION...: starts that process. A shell would give it no input and make it deaf to
-# Ctrl-C, since it does not wait for it: both are set right.
+# Ctrl-C and Ctrl-\, since it does not wait for it: both are set right. What this was started to ignore
+# besides, as by nohup, the program ignores too.
 start() {
   mkfifo "$WORK/orders" "$WORK/answers"
   exec 5<&0 7<>"$WORK/orders" 8<"$WORK/orders" 9<>"$WORK/answers" 6<"$WORK/answers"
-  env --default-signal "$@" sh -c "$PARENT" <&5 5<&- 6<&- 7>&- &
+  env --default-signal=INT,QUIT "$@" sh -c "$PARENT" <&5 5<&- 6<&- 7>&- &
   JOB=$!
   exec 8<&- 9<&-
   read -r PID <&6 || give_up "the container's process has not come up"

@@ -88,7 +88,7 @@ pub fn sh(plan: &Plan, visit: Option<&[String]>) -> String {
         let _ = writeln!(rest, "need {tool} {package}");
     }
     if !plan.has_no_process() {
-        rest.push_str("env --default-signal true || give_up 'needs env of coreutils 8.31'\n");
+        rest.push_str("env --default-signal=INT true || give_up 'needs env of coreutils 8.31'\n");
     }
     rest.push_str(include_str!("work.sh"));
     let _ = writeln!(rest, "ROOT={}\nJOIN={}\nexport ROOT OBEY", root(plan), shell(join(plan)));

@@ -20,6 +20,7 @@
 //! * [`dissect`]: an image taken apart for the eyes.
 
 pub mod digest;
+pub mod dissect;
 pub mod document;
 pub mod joined;
 pub mod layer;

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::inspect::Inspect;
 use crate::args::plain;
 use crate::cli::image::{StoreArgs, count, silent, size};
 use crate::error::Result;
@@ -17,6 +18,8 @@ pub struct Image {
 pub enum Verb {
     /// Hash every blob of the store again, and follow every name to all that it needs
     Check(Check),
+    /// Take an image apart: its documents, and what each layer adds, overrides and deletes
+    Inspect(Inspect),
 }
 
 #[derive(Debug, Args)]
@@ -32,6 +35,7 @@ impl Image {
     pub fn perform(&self) -> Result<i32> {
         match &self.verb {
             Verb::Check(check) => check.perform(),
+            Verb::Inspect(inspect) => inspect.perform(),
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod delete;
 pub mod doctor;
 pub mod image;
 pub mod images;
+pub mod inspect;
 pub mod kill;
 pub mod list;
 pub mod prune;

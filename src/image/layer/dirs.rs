@@ -11,15 +11,15 @@
 use std::cell::RefCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 
 use super::inherit::inherit;
 use super::unpack::{layers, open_directory};
 use super::{How, Tally, Tree};
-use crate::error::{Error, Result, ignore};
+use crate::error::{Result, ignore};
 use crate::event::{Event, Lane, Observer};
 use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
@@ -114,8 +114,8 @@ fn begin(k: &Kernel, dir: &Path) -> Result<PathBuf> {
 fn make(k: &Kernel, open: Open, wanted: &[Wanted], dirs: &[PathBuf], how: &How) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut now: Vec<&Path> = dirs.iter().map(PathBuf::as_path).collect();
-    for (one, made) in wanted.iter().zip(all(k, open, wanted, how)) {
-        let made = made?;
+    let all = all(k, open, wanted, how).into_iter().flatten().collect::<Result<Vec<Made>>>()?;
+    for (one, made) in wanted.iter().zip(all) {
         made.events.into_iter().for_each(|event| k.tell(|index| of_step(event, index)));
         tally += &made.tally;
         let own = &*one.making;
@@ -133,20 +133,22 @@ fn make(k: &Kernel, open: Open, wanted: &[Wanted], dirs: &[PathBuf], how: &How) 
     Ok(tally)
 }
 
-/// Unpacks them in as many threads as there are processors; what became of each, in order.
-fn all(k: &Kernel, open: Open, wanted: &[Wanted], how: &How) -> Vec<Result<Made>> {
+/// Unpacks them in as many threads as there are processors: what became of each, in order. After one that
+/// cannot be unpacked no further one is begun, and has no answer.
+fn all(k: &Kernel, open: Open, wanted: &[Wanted], how: &How) -> Vec<Option<Result<Made>>> {
     let (next, pid) = (AtomicUsize::new(0), k.pid.get());
-    let done: Vec<Mutex<Option<Result<Made>>>> = wanted.iter().map(|_| Mutex::default()).collect();
+    let answers: Mutex<Vec<Option<Result<Made>>>> =
+        Mutex::new(wanted.iter().map(|_| None).collect());
     let work = || {
-        while let Some(one) = wanted.get(next.fetch_add(1, Ordering::Relaxed)) {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = wanted.get(number) else { break };
             let made = one_layer(pid, open, one, how);
-            let place = done.iter().zip(wanted).find(|(_, other)| other.number == one.number);
-            let Some((place, _)) = place else { break };
-            // One that cannot be made ends the work of all.
             if made.is_err() {
                 next.store(wanted.len(), Ordering::Relaxed);
             }
-            place.lock().unwrap_or_else(std::sync::PoisonError::into_inner).replace(made);
+            let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+            answers[number] = Some(made);
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
@@ -155,18 +157,7 @@ fn all(k: &Kernel, open: Open, wanted: &[Wanted], how: &How) -> Vec<Result<Made>
             scope.spawn(work);
         }
     });
-    let answers = done.into_iter().map(|place| {
-        let answer = place.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        answer.unwrap_or_else(|| Err(Error::yours("another layer was refused first")))
-    });
-    // The layer that was refused says why, not those that were never begun.
-    let mut answers: Vec<Result<Made>> = answers.collect();
-    let refused =
-        |e: &Result<Made>| e.as_ref().is_err_and(|e| !e.to_string().contains("refused first"));
-    if let Some(cause) = answers.iter().position(refused) {
-        answers.swap(0, cause);
-    }
-    answers
+    answers.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// In a thread, with a kernel value of its own: what it would tell is kept.

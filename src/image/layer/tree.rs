@@ -159,6 +159,11 @@ impl<'a> Tree<'a> {
         let below = below.map(|(path, _)| path).take_while(|other| other.starts_with(path));
         let below: Vec<PathBuf> = below.cloned().collect();
         below.iter().for_each(|path| drop(self.pending.remove(path)));
-        self.now.touched.retain(|other| !other.starts_with(path));
+        let below = self.now.touched.range(path.to_owned()..);
+        let below = below.take_while(|other| other.starts_with(path));
+        let below: Vec<PathBuf> = below.cloned().collect();
+        below.iter().for_each(|path| {
+            self.now.touched.remove(path);
+        });
     }
 }

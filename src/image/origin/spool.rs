@@ -20,6 +20,10 @@ const ALWAYS: u64 = 128 << 20;
 
 /// Opens an archive, `-` for standard input, without the compression of all of it.
 pub(super) fn archive(k: &Kernel, path: &Path, ingest: &Path) -> Result<File> {
+    if path == Path::new("-") && look::is_terminal(0) {
+        return Err(Error::yours("an archive on standard input, which is a terminal")
+            .try_this("docker save NAME | learnc pull docker-archive:-"));
+    }
     let file = match path == Path::new("-") {
         true => spool(k, &mut std::io::stdin().lock(), ingest, u64::MAX)?,
         false => open(path)?,

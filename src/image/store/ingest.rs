@@ -55,7 +55,11 @@ impl Store {
         };
         while !self.has(what) {
             if let Some(file) = incoming.lock(k)? {
-                incoming.take_up(file)?;
+                // Somebody may have finished it since the look at it.
+                match self.has(what) {
+                    true => files::remove(k, &incoming.part)?,
+                    false => incoming.take_up(file)?,
+                }
                 break;
             }
             files::pause()?;
@@ -132,7 +136,7 @@ impl Incoming {
     }
 
     /// Gives the blob its name, if it is what it should be.
-    pub fn finish(self, k: &Kernel) -> Result<()> {
+    pub fn finish(mut self, k: &Kernel) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         if self.have != self.what.size {
             let text =
@@ -158,7 +162,9 @@ impl Incoming {
             files::directory(k, folder, 0o755)?;
             files::sync_folder_of(folder)?;
         }
-        files::settle(k, file, &self.part, &self.blob)
+        files::settle(k, file, &self.part, &self.blob)?;
+        self.file = None;
+        Ok(())
     }
 }
 

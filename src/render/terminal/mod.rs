@@ -144,6 +144,20 @@ impl Terminal {
         }
     }
 
+    /// Facts that no call of the kernel says: in a step among its calls, else a line of their own.
+    fn of_an_image(&self, story: &mut Story, index: Option<usize>, text: &str) {
+        if index.is_some() && story.now.is_some() {
+            return self.note(story, index, text);
+        }
+        self.finish(story);
+        let text = self.look.outside(text);
+        let lines = match self.look.wraps {
+            true => paragraph(&self.look, Role::Fact, &text, 0),
+            false => vec![text],
+        };
+        self.print(story, lines);
+    }
+
     /// Whether a sentence about the run can still stand behind the summary.
     fn gathers(&self, story: &Story) -> bool {
         self.manner == Manner::Folded && !story.steps.is_empty() && !story.summed_up
@@ -198,7 +212,7 @@ impl Observer for Terminal {
             Event::Call(call) => self.call(story, call),
             Event::Note { index, text } => self.note(story, *index, text),
             Event::Requested { index, .. } | Event::Checked { index, .. } => {
-                self.note(story, *index, &say::of_an_image(event));
+                self.of_an_image(story, *index, &say::of_an_image(&self.look, event));
             }
             Event::Bulk { index, below, calls, .. } => {
                 // What a run that made nothing else outside takes back first.

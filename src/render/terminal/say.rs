@@ -147,8 +147,14 @@ pub fn briefly(look: &Look, arg: &Arg) -> String {
     }
 }
 
-/// A registry's answer, or a digest that was checked, in a line.
-pub fn of_an_image(event: &Event) -> String {
+/// A registry's answer, or a digest that was checked, in a line. Digests are shortened for eyes, unless they
+/// differ.
+pub fn of_an_image(look: &Look, event: &Event) -> String {
+    let glyphs = look.glyphs();
+    let digest = |digest: &str| match look.wraps && !look.whole {
+        true => digest.chars().take("sha256:".len() + 12).collect(),
+        false => digest.to_owned(),
+    };
     match event {
         Event::Requested { method, url, status, media_type, bytes, .. } => {
             let bytes = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
@@ -156,10 +162,14 @@ pub fn of_an_image(event: &Event) -> String {
             format!("{method} {url} = {status}{kind}{media_type}{bytes}")
         }
         Event::Checked { what, bytes, claimed, computed, .. } if claimed == computed => {
-            format!("{what}, {bytes} bytes: claimed {claimed}, computed the same")
+            format!(
+                "{} {what}, {bytes} bytes: {}, claimed and computed",
+                glyphs.yes,
+                digest(claimed)
+            )
         }
         Event::Checked { what, bytes, claimed, computed, .. } => {
-            format!("{what}, {bytes} bytes: claimed {claimed}, but computed {computed}")
+            format!("{} {what}, {bytes} bytes: claimed {claimed}, computed {computed}", glyphs.no)
         }
         _ => String::new(),
     }

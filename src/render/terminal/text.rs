@@ -191,6 +191,19 @@ pub fn padded(text: &str, room: usize) -> String {
     format!("{text}{}", " ".repeat(missing))
 }
 
+/// Bytes in the unit that fits: `12 B`, `5.3 MiB`.
+pub fn size(bytes: u64) -> String {
+    let (mut value, mut said) = (bytes as f64, format!("{bytes} B"));
+    for unit in ["KiB", "MiB", "GiB", "TiB"] {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        said = format!("{value:.1} {unit}");
+    }
+    said
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,5 +240,11 @@ mod tests {
                 text.split_whitespace().collect::<Vec<_>>()
             );
         }
+    }
+
+    #[test]
+    fn sizes_are_said_in_the_unit_that_fits() {
+        let said = [0, 1023, 1024, 5_570_560, 3 << 30].map(size);
+        assert_eq!(said, ["0 B", "1023 B", "1.0 KiB", "5.3 MiB", "3.0 GiB"]);
     }
 }

@@ -1,0 +1,11 @@
+//! What a registry's WWW-Authenticate says: any text is a list of challenges or an error.
+#![no_main]
+
+use learnc::image::registry::challenge::parse;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|text: &str| {
+    if let Ok(challenges) = parse(text) {
+        challenges.iter().for_each(|challenge| drop(challenge.param("realm")));
+    }
+});
