@@ -16,6 +16,7 @@
 //! * [`registry`] and [`origin`]: where images come from; [`line`](mod@line): over which line;
 //! * [`pull`]: from there into the store;
 //! * [`layer`]: a layer's archive, as files; [`joined`]: what several of them are together;
+//! * [`pack`]: a tree as an image;
 //! * [`dissect`]: an image taken apart for the eyes.
 
 pub mod digest;
@@ -26,6 +27,7 @@ pub mod layer;
 pub mod line;
 pub mod names;
 pub mod origin;
+pub mod pack;
 pub mod platform;
 pub mod pull;
 pub mod registry;

@@ -73,6 +73,8 @@ pub enum Root {
     /// A tree of its own.
     #[default]
     Tree,
+    /// That tree packed as an image, and unpacked from it.
+    Image,
     /// That tree as a layer, another above it that changes it, and one to write to.
     Layers,
 }

@@ -13,6 +13,8 @@ pub mod tree;
 
 pub mod overlay;
 
+pub mod image;
+
 pub mod cgroups;
 
 pub mod namespaces;

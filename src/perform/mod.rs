@@ -32,8 +32,8 @@ use crate::lifecycle::journal::Journal;
 use crate::parts::namespaces::Namespace;
 use crate::parts::state::State;
 use crate::parts::{
-    capabilities, cgroups, devices, identity, idmap, limits, masks, mounts, namespaces, overlay,
-    process, rootfs, state, sysctl, terminal, tree, user,
+    capabilities, cgroups, devices, identity, idmap, image, limits, masks, mounts, namespaces,
+    overlay, process, rootfs, state, sysctl, terminal, tree, user,
 };
 use crate::plan::{Act, Plan, Step};
 use crate::sys::{Fd, Kernel, Manner, Pid, stop};
@@ -78,6 +78,7 @@ pub fn perform(k: &Kernel, step: &Step, held: &mut Held) -> Result<()> {
         // A tree takes its time: whoever asks for the end meanwhile need not wait for a container.
         Act::Tree(act) => tree::perform(k, act, &mut held.journal).and_then(|()| stop::go_on()),
         Act::Overlay(act) => overlay::perform(k, act, &mut held.journal, &mut held.root),
+        Act::Image(act) => image::perform(k, act).and_then(|()| stop::go_on()),
         Act::Cgroup(act) => cgroups::perform(k, act, &mut held.journal, &mut held.cgroup),
         Act::Namespace(act) => namespaces::perform(k, act),
         Act::IdMap(act) => idmap::perform(k, act, held.pid),

@@ -15,9 +15,10 @@ use crate::facts::Facts;
 use crate::image::digest::Digest;
 use crate::parts::namespaces::Namespaces;
 use crate::parts::overlay::{self, BASE};
-use crate::parts::tree;
+use crate::parts::tree::What;
+use crate::parts::{image, tree};
 
-/// What a root filesystem is joined from.
+/// What a root filesystem is put together from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Layers {
     /// The recipe's tree, and a small layer above it, in which a file is another and one is gone.
@@ -30,6 +31,8 @@ pub enum Layers {
         /// Where they are, in the same order.
         dirs: Vec<PathBuf>,
     },
+    /// The recipe's tree by way of an image of one layer: packed, checked, unpacked. Nothing is joined.
+    Packed,
 }
 
 /// How they are joined.
@@ -51,7 +54,7 @@ pub(super) fn join(
     facts: &Facts,
     warnings: &mut Vec<String>,
 ) -> Option<Join> {
-    let layers = options.layers.as_ref()?;
+    let layers = options.layers.as_ref().filter(|layers| **layers != Layers::Packed)?;
     let user_xattrs = new_user || facts.nested;
     let able = facts.overlay.clone().unwrap_or_default();
     let lack = if !namespaces.has(Ns::Mount) {
@@ -78,8 +81,17 @@ impl Config<'_> {
         let (root, owner) = (&self.rootfs, self.owner_outside());
         let recipe = self.options.recipe.as_ref();
         let tree = |at| recipe.map(|recipe| tree::steps(at, recipe, owner)).unwrap_or_default();
+        if self.options.layers == Some(Layers::Packed) {
+            // The tree itself needs no other owner: what is unpacked gets one.
+            let tree = tree(&root.with_file_name(image::TREE)).into_iter();
+            let tree = tree.filter(|step| !matches!(step.act.what, What::Give { .. }));
+            let packed = all(image::steps(root, owner), Act::Image);
+            return all(tree, Act::Tree).chain(packed).collect();
+        }
         let (files, layers) = match (&self.options.layers, self.join) {
-            (None, _) | (Some(Layers::Image { .. }), None) => (tree(root), vec![]),
+            (None | Some(Layers::Packed), _) | (Some(Layers::Image { .. }), None) => {
+                (tree(root), vec![])
+            }
             (Some(Layers::Two), None) => (tree(root), overlay::changed_copy(root, owner)),
             (Some(Layers::Two), Some(_)) => {
                 (tree(&root.with_file_name(BASE)), overlay::layers_of_two(root, owner))
@@ -99,6 +111,7 @@ impl Config<'_> {
     pub(super) fn join_step(&self) -> Option<Step> {
         let join = self.join?;
         let lower = match self.options.layers.as_ref()? {
+            Layers::Packed => return None,
             Layers::Two => overlay::names_of_two(),
             Layers::Image { dirs, .. } => overlay::names_of(dirs.len()),
         };

@@ -5,8 +5,8 @@
 
 use crate::event::StepInfo;
 use crate::parts::{
-    self, capabilities, cgroups, devices, identity, idmap, limits, masks, mounts, namespaces,
-    overlay, process, rootfs, state, sysctl, terminal, tree, user,
+    self, capabilities, cgroups, devices, identity, idmap, image, limits, masks, mounts,
+    namespaces, overlay, process, rootfs, state, sysctl, terminal, tree, user,
 };
 
 /// One entry of a [`Plan`](super::Plan).
@@ -18,6 +18,7 @@ pub enum Act {
     State(state::State),
     Tree(tree::Tree),
     Overlay(overlay::Overlay),
+    Image(image::Image),
     Cgroup(cgroups::Cgroup),
     Namespace(namespaces::Namespace),
     IdMap(idmap::IdMap),
@@ -41,6 +42,7 @@ impl Step {
             Act::State(act) => state::by_hand(act),
             Act::Tree(act) => tree::by_hand(act),
             Act::Overlay(act) => overlay::by_hand(act),
+            Act::Image(act) => image::by_hand(act),
             Act::Cgroup(act) => cgroups::by_hand(act),
             Act::Namespace(act) => namespaces::by_hand(act),
             Act::IdMap(act) => idmap::by_hand(act),

@@ -136,8 +136,10 @@ impl Said {
     /// Whether this call is one of those that were told by their number, and takes it off that.
     fn counts(&mut self, seen: &Seen) -> bool {
         let Some((below, counts)) = &mut self.bulk else { return false };
-        // `below` itself goes last, by its name in the folder above.
-        let path = seen.texts.iter().any(|text| text.contains(below.as_str()));
+        // `below` itself goes last, by its name in the folder above. What is written may speak of it, in the
+        // events' file: there only the file counts.
+        let places = if seen.name == "write" { 1 } else { seen.texts.len() };
+        let path = seen.texts.iter().take(places).any(|text| text.contains(below.as_str()));
         let left = counts.get_mut(&seen.name).filter(|left| path && **left > 0);
         left.map(|left| *left -= 1).is_some()
     }

@@ -163,7 +163,11 @@ impl Stage {
     fn plan(&self, stage: &Lesson, by: Runner, options: &Options, facts: &Facts) -> Result<Plan> {
         let tty = look::is_terminal(0) && look::is_terminal(1);
         let planned = |stage: &Lesson| {
-            let layers = (stage.head.root == Root::Layers).then_some(Layers::Two);
+            let layers = match stage.head.root {
+                Root::Tree => None,
+                Root::Layers => Some(Layers::Two),
+                Root::Image => Some(Layers::Packed),
+            };
             let options = Options { layers, ..options.clone() };
             plan(&self.bundle(stage, by, tty, &options)?, &options, facts)
         };

@@ -19,15 +19,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
-use super::Limits;
 use super::tar::Stream;
+use super::{Limits, here};
 use crate::error::{Error, Result};
 use crate::image::digest::{Digest, Sum};
 use crate::image::document::{Compression, Descriptor};
 use crate::sys::stop;
 
 /// A piece, in bytes, and how many of them there are: what the two threads may be apart.
-const PIECE: usize = 256 << 10;
+pub(super) const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
 
 /// The largest window of a zstd frame, as a power of two.
@@ -49,13 +49,16 @@ pub fn inflated<T>(
     work: impl FnOnce(&mut dyn Stream) -> Result<T>,
 ) -> Result<(T, Sums)> {
     let kind = layer.compression()?;
+    let sum = Sum::new(layer.digest.algorithm());
+    let came = Came { from: compressed, sum, bytes: 0 };
+    if layer.size <= here::SMALL {
+        return here::inflated(came, layer, diff_id, limits, work);
+    }
     let (send, pieces) = sync_channel(PIECES);
     let (give_back, spare) = sync_channel(PIECES);
     thread::scope(|scope| {
-        let thread = scope.spawn(move || {
-            let came = Came { from: compressed, sum: Sum::new(layer.digest.algorithm()), bytes: 0 };
-            produce(came, kind, layer, diff_id, limits, &send, &spare)
-        });
+        let thread =
+            scope.spawn(move || produce(came, kind, layer, diff_id, limits, &send, &spare));
         let mut stream = Pieces { pieces, give_back, now: Vec::new(), at: 0, ended: false };
         let done = work(&mut stream);
         drop(stream);
@@ -154,7 +157,11 @@ fn inflate(
     }
 }
 
-fn decoder<'a>(came: &'a mut Came, kind: Compression, size: u64) -> Result<Box<dyn Read + 'a>> {
+pub(super) fn decoder<'a>(
+    came: &'a mut Came,
+    kind: Compression,
+    size: u64,
+) -> Result<Box<dyn Read + 'a>> {
     let came = BufReader::with_capacity(64 << 10, came.take(size.saturating_add(1)));
     Ok(match kind {
         Compression::None => Box::new(came),
@@ -168,7 +175,7 @@ fn decoder<'a>(came: &'a mut Came, kind: Compression, size: u64) -> Result<Box<d
 }
 
 /// As much as fits, or all that is left.
-fn fill(reader: &mut dyn Read, place: &mut [u8]) -> std::io::Result<usize> {
+pub(super) fn fill(reader: &mut dyn Read, place: &mut [u8]) -> std::io::Result<usize> {
     let mut count = 0;
     while count < place.len() {
         match reader.read(&mut place[count..]) {
@@ -181,7 +188,7 @@ fn fill(reader: &mut dyn Read, place: &mut [u8]) -> std::io::Result<usize> {
     Ok(count)
 }
 
-fn not_inflated(e: &std::io::Error, kind: Compression) -> Error {
+pub(super) fn not_inflated(e: &std::io::Error, kind: Compression) -> Error {
     let name = match kind {
         Compression::None => return Error::yours(format!("its bytes end early: {e}")),
         Compression::Gzip => "gzip",
@@ -198,7 +205,7 @@ fn not_inflated(e: &std::io::Error, kind: Compression) -> Error {
 }
 
 /// The compressed bytes as they come.
-struct Came<'a> {
+pub(super) struct Came<'a> {
     from: &'a mut (dyn Read + Send),
     sum: Sum,
     bytes: u64,
@@ -215,7 +222,7 @@ impl Read for Came<'_> {
 
 impl Came<'_> {
     /// Reads what nobody has asked for yet, and holds all of it against the layer's name.
-    fn finish(mut self, layer: &Descriptor) -> Result<(Digest, u64)> {
+    pub(super) fn finish(mut self, layer: &Descriptor) -> Result<(Digest, u64)> {
         let mut place = vec![0; 64 << 10];
         while self.bytes <= layer.size {
             stop::go_on()?;

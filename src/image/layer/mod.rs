@@ -17,6 +17,7 @@
 //! [`list`] reads a layer and makes nothing.
 
 pub mod dirs;
+mod here;
 pub mod inflate;
 mod inherit;
 pub mod list;

@@ -4,13 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
+use super::super::image::TREE;
 use super::{BASE, LINKS, Overlay, What, options, parents};
 use crate::args::shell;
 
 /// A folder of the run, as a script calls it.
 pub fn folder_by_hand(path: &Path) -> String {
     match path.file_name() {
-        Some(name) if name == BASE => format!("\"${{ROOT%/*}}\"/{BASE}"),
+        Some(name) if name == BASE || name == TREE => {
+            format!("\"${{ROOT%/*}}\"/{}", name.to_string_lossy())
+        }
         _ => "\"$ROOT\"".to_owned(),
     }
 }
