@@ -5,6 +5,11 @@
 use std::io::Read;
 use std::path::Path;
 
+use elf::abi::EI_NIDENT;
+use elf::endian::AnyEndian;
+use elf::file::{Class, FileHeader, parse_ident};
+use elf::segment::SegmentTable;
+
 /// What a file is to execve.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
@@ -21,8 +26,8 @@ pub enum Start {
     Other,
 }
 
-/// The most that is read of a file. Its tables may stand at its end.
-const MOST: u64 = 64 * 1024 * 1024;
+/// The most that is read of a file, in bytes: its headers stand at its beginning.
+const MOST: u64 = 1024 * 1024;
 
 /// Looks at a file as execve does.
 pub fn start(path: &Path) -> Start {
@@ -40,15 +45,36 @@ fn read(bytes: &[u8]) -> Start {
         let line = line.split(|b| *b == b'\n').next().unwrap_or_default();
         return Start::Script(String::from_utf8_lossy(line).into_owned());
     }
-    let Ok(file) = elf::ElfBytes::<elf::endian::AnyEndian>::minimal_parse(bytes) else {
-        return Start::Other;
+    match header(bytes) {
+        Some(header) => {
+            Start::Elf { machine: machine(header.e_machine), loader: loader(bytes, &header) }
+        }
+        None => Start::Other,
+    }
+}
+
+/// The beginning alone: sections, which stand at the end of a file of any size, are nothing to execve.
+fn header(bytes: &[u8]) -> Option<FileHeader<AnyEndian>> {
+    let ident = parse_ident::<AnyEndian>(bytes.get(..EI_NIDENT)?).ok()?;
+    let tail = bytes.get(EI_NIDENT..)?;
+    let size = match ident.1 {
+        Class::ELF32 => elf::file::ELF32_EHDR_TAILSIZE,
+        Class::ELF64 => elf::file::ELF64_EHDR_TAILSIZE,
     };
-    let loader = || {
-        let header = file.segments()?.iter().find(|s| s.p_type == elf::abi::PT_INTERP)?;
-        let text = file.segment_data(&header).ok()?.split(|b| *b == 0).next()?;
-        std::str::from_utf8(text).ok().map(str::to_owned)
+    FileHeader::parse_tail(ident, tail.get(..size)?).ok()
+}
+
+/// What PT_INTERP names.
+fn loader(bytes: &[u8], header: &FileHeader<AnyEndian>) -> Option<String> {
+    let part = |start: u64, size: u64| {
+        let start = usize::try_from(start).ok()?;
+        bytes.get(start..start.checked_add(usize::try_from(size).ok()?)?)
     };
-    Start::Elf { machine: machine(file.ehdr.e_machine), loader: loader() }
+    let size = u64::from(header.e_phnum) * u64::from(header.e_phentsize);
+    let table = SegmentTable::new(header.endianness, header.class, part(header.e_phoff, size)?);
+    let named = table.iter().find(|segment| segment.p_type == elf::abi::PT_INTERP)?;
+    let text = part(named.p_offset, named.p_filesz)?.split(|b| *b == 0).next()?;
+    std::str::from_utf8(text).ok().map(str::to_owned)
 }
 
 fn machine(number: u16) -> &'static str {

@@ -162,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_arch = "x86_64")]
+    fn each_is_known_by_its_number() {
+        let numbered: Vec<&str> = (0..1024).filter_map(crate::sys::numbers::name_of).collect();
+        let named = ALWAYS.iter().chain(SOMETIMES.iter().map(|(name, _)| name));
+        for name in named {
+            assert!(numbered.contains(name), "{name} would be told by a number");
+        }
+    }
+
+    #[test]
     fn what_has_conditions_there_has_them_here() {
         let text = include_str!("../../tests/unnarrated.txt");
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
