@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 
+use learnc::image::digest::Digest;
+
 use super::strace::{Answer, Seen};
 
 const MEMORY: &[&str] = &["brk", "mmap", "munmap", "mprotect", "mremap", "madvise"];
@@ -64,6 +66,11 @@ pub fn shape(seen: &Seen, names: &BTreeMap<String, String>) -> Option<String> {
         "sendmsg" | "recvmsg" => kind_of_message(&seen.texts[1]).to_owned(),
         "write" if seen.texts[0].contains("/state.json.new>") => seen.texts[0].clone(),
         "write" if seen.texts[0].starts_with("2<") => seen.texts[0].clone(),
+        // Bytes of no text: what looks like a process's number in them is none.
+        "write" if is_binary(&seen.texts[1]) => {
+            let sum = Digest::of(seen.texts[1].as_bytes());
+            format!("{}, bytes{}", seen.texts[0], sum.short())
+        }
         // A number of a process can be longer in one run than in the other.
         "write" => seen.texts[..2].join(", "),
         "getrandom" | "getcwd" | "wait4" => String::new(),
@@ -79,6 +86,11 @@ pub fn shape(seen: &Seen, names: &BTreeMap<String, String>) -> Option<String> {
         _ => String::new(),
     };
     Some(format!("{} {}{refused}", seen.name, plain(&text, names).trim()))
+}
+
+/// strace writes what is no text as octal numbers.
+fn is_binary(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|two| two[0] == b'\\' && two[1].is_ascii_digit())
 }
 
 /// `Go`, `Told`, `Done`: the first word of a message of the conversation.

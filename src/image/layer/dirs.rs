@@ -159,9 +159,11 @@ fn all(k: &Kernel, open: Open, wanted: &[Wanted], how: &How) -> Vec<Option<Resul
     };
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(wanted.len());
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(work);
-        }
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        // Each to its very end: leaving the scope alone only means that its work is done.
+        all.into_iter().for_each(|thread| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
     });
     answers.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

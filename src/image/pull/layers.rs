@@ -67,12 +67,19 @@ pub(super) fn all(
     let work = Work { store, source, wanted: &wanted, bars: &bars, next: &next, over: &over };
     let came = std::thread::scope(|scope| {
         let (sender, receiver) = channel();
-        for _ in 0..options.at_once.clamp(1, wanted.len().max(1)) {
+        let count = options.at_once.clamp(1, wanted.len().max(1));
+        let begin = |_| {
             let (work, sender) = (&work, sender.clone());
-            scope.spawn(move || work.some(&sender));
-        }
+            scope.spawn(move || work.some(&sender))
+        };
+        let all: Vec<_> = (0..count).map(begin).collect();
         drop(sender);
-        in_order(k, &receiver, &bars)
+        let came = in_order(k, &receiver, &bars);
+        // Each to its very end: leaving the scope alone only means that its work is done.
+        all.into_iter().for_each(|thread| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        });
+        came
     });
     bars.clear();
     came
