@@ -134,7 +134,7 @@ impl Page<'_> {
     }
 }
 
-/// `-rwxr-xr-x 0:0   4.1 MB  bin/sh -> busybox`
+/// `-0755 0:0   4.1 MiB  bin/sh -> busybox`
 fn row(entry: &Entry) -> String {
     let link = match (&entry.link, entry.kind) {
         (Some(link), Kind::HardLink) => format!(" is {link}"),
@@ -142,17 +142,35 @@ fn row(entry: &Entry) -> String {
         _ => String::new(),
     };
     let of = entry.hides.map(|layer| format!("  (layer {layer})")).unwrap_or_default();
-    let what = match entry.kind {
+    let what = format!("{} {}", what(entry), owner(entry));
+    let bytes = if entry.kind == Kind::File { size(entry.size) } else { String::new() };
+    format!("{what:<12} {bytes:>9}  {}{link}{of}", path(entry))
+}
+
+/// `-0755`; or that it is a whiteout, whose mode and owner mean nothing.
+pub fn what(entry: &Entry) -> String {
+    match entry.kind {
         Kind::Whiteout => "whiteout".to_owned(),
         Kind::Opaque => "opaque".to_owned(),
-        kind => format!("{}{} {}:{}", letter(kind), entry.mode, entry.uid, entry.gid),
-    };
-    let bytes = if entry.kind == Kind::File { size(entry.size) } else { String::new() };
-    format!("{what:<12} {bytes:>9}  {}{link}{of}", entry.path)
+        kind => format!("{}{}", letter(kind), entry.mode),
+    }
+}
+
+/// `0:0`
+pub fn owner(entry: &Entry) -> String {
+    match entry.kind {
+        Kind::Whiteout | Kind::Opaque => String::new(),
+        _ => format!("{}:{}", entry.uid, entry.gid),
+    }
+}
+
+/// From the root, which has no name of its own.
+pub fn path(entry: &Entry) -> &str {
+    if entry.path.is_empty() { "/" } else { &entry.path }
 }
 
 /// As ls(1) has it.
-pub fn letter(kind: Kind) -> char {
+fn letter(kind: Kind) -> char {
     match kind {
         Kind::Directory => 'd',
         Kind::Link => 'l',

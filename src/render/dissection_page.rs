@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use super::dissection::{count, letter, platform};
+use super::dissection::{count, owner, path, platform, what};
 use super::terminal::text::size;
 use crate::args::plain;
 use crate::image::dissect::{Dissection, Does, Entry, Kind, Layer, Part};
@@ -75,6 +75,15 @@ fn row(term: &str, said: &str) -> String {
     }
 }
 
+/// The same for several things, a line each.
+fn rows(term: &str, said: &[String]) -> String {
+    let lines: Vec<String> = said.iter().map(|one| format!("<code>{}</code>", text(one))).collect();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!("<dt>{term}</dt><dd>{}</dd>", lines.join("<br>")),
+    }
+}
+
 fn wishes(image: &Dissection) -> String {
     let wishes = &image.wishes;
     let ports: Vec<&str> =
@@ -83,7 +92,7 @@ fn wishes(image: &Dissection) -> String {
         row("runs", &wishes.command().join(" ")),
         row("as", &wishes.user),
         row("in", &wishes.working_dir),
-        row("with", &wishes.env.clone().unwrap_or_default().join("\n")),
+        rows("with", wishes.env.as_deref().unwrap_or_default()),
         row("ports", &ports.join(" ")),
         row("stops on", wishes.stop_signal.as_deref().unwrap_or_default()),
     ]
@@ -131,13 +140,11 @@ fn table(class: &str, told: &str, entries: &[&Entry]) -> String {
         let link = entry.link.as_ref().map(|link| format!(" → {}", text(link)));
         let _ = writeln!(
             html,
-            "<tr class=\"mono\"><td>{}{}<td>{}:{}<td class=\"number\">{}<td>{}{}{}</tr>",
-            letter(entry.kind),
-            entry.mode,
-            entry.uid,
-            entry.gid,
+            "<tr class=\"mono\"><td class=\"whole\">{}<td class=\"whole\">{}<td class=\"number\">{}<td>{}{}{}</tr>",
+            text(&what(entry)),
+            text(&owner(entry)),
             if entry.kind == Kind::File { text(&size(entry.size)) } else { String::new() },
-            text(&entry.path),
+            text(path(entry)),
             link.unwrap_or_default(),
             of.unwrap_or_default(),
         );
