@@ -159,6 +159,14 @@ pub fn of_an_image(look: &Look, event: &Event) -> String {
         Event::Requested { method, url, status, media_type, bytes, .. } => {
             let bytes = bytes.map(|bytes| format!(", {bytes} bytes")).unwrap_or_default();
             let kind = if media_type.is_empty() { "" } else { " " };
+            let url = match url.rsplit_once("sha256:") {
+                Some((before, hex))
+                    if look.wraps && !look.whole && hex.len() == 64 && hex.is_ascii() =>
+                {
+                    format!("{before}sha256:{}{}", &hex[..12], glyphs.dots)
+                }
+                _ => url.clone(),
+            };
             format!("{method} {url} = {status}{kind}{media_type}{bytes}")
         }
         Event::Checked { what, bytes, claimed, computed, .. } if claimed == computed => {
