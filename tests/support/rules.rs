@@ -69,7 +69,7 @@ pub fn fits(pattern: &str, text: &str) -> bool {
 
 /// Calls that learnc tells and also makes to look or to be silent about: what excuses one of them has
 /// conditions, which make it harmless.
-pub const SOMETIMES: &[&str] = &["ioctl", "openat", "prlimit64", "write"];
+pub const SOMETIMES: &[&str] = &["ftruncate", "ioctl", "openat", "prlimit64", "write"];
 
 /// Calls that shape a container too, though learnc makes none of them.
 const OTHERS: &str = "\
