@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use support::bundle::{Ran, ran};
-use support::rules::{SOMETIMES, is_never_excused, rules};
+use support::rules::{SHAPING, SOMETIMES, is_never_excused, rules};
 use support::said::{Said, compare, lies, read};
 use support::strace::{Seen, first, read_all, under_strace};
 use support::*;
@@ -278,34 +278,6 @@ fn no_rule_hides_what_shapes_a_container() {
         assert!(excused.is_none(), "{line}\nwould be excused by {excused:?}");
     }
 }
-
-/// Calls that look, write or ask elsewhere, and here shape a container, or look like an excuse.
-const SHAPING: &[&str] = &[
-    r#"ftruncate(5</r/etc/passwd>, 0) = 0"#,
-    r#"openat(AT_FDCWD</>, "/sys/fs/cgroup/x/pids.max", O_WRONLY|O_CLOEXEC) = 3"#,
-    r#"openat(AT_FDCWD</>, "/sys/fs/cgroup/O_RDONLY", O_RDWR|O_CLOEXEC) = 3"#,
-    r#"openat(4</r>, "etc/passwd", O_RDONLY|O_CREAT|O_CLOEXEC, 0644) = 3"#,
-    r#"openat(4</r>, "etc/passwd", O_RDONLY|O_TRUNC|O_CLOEXEC) = 3"#,
-    r#"openat(4</r>, "dev", O_RDONLY|O_CLOEXEC|O_PATH) = 3"#,
-    r#"openat(4</r>, "journal", O_RDWR|O_TRUNC) = 3"#,
-    r#"openat(4</r>, "events.jsonl", O_WRONLY) = 3"#,
-    r#"write(12</sys/fs/cgroup/x/pids.max>, "2<", 2) = 2"#,
-    r#"write(3</proc/7/uid_map>, "</events.jsonl>", 15) = 15"#,
-    r#"write(21</proc/sys/kernel/msgmax>, "9", 1) = 1"#,
-    r#"prlimit64(0, RLIMIT_NOFILE, {rlim_cur=9, rlim_max=9}, NULL) = 0"#,
-    r#"prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) = 0"#,
-    r#"prctl(PR_CAPBSET_DROP, CAP_SYS_ADMIN) = 0"#,
-    r#"ioctl(0</dev/pts/0>, TIOCSCTTY, 0) = 0"#,
-    r#"fcntl(3</x>, F_SETFD, 0) = 0"#,
-    r#"fcntl(3</x>, F_DUPFD, 5) = 5"#,
-    r#"socket(AF_NETLINK, SOCK_RAW|SOCK_CLOEXEC, NETLINK_ROUTE) = 3"#,
-    r#"sendto(3<NETLINK:[ROUTE:4242]>, [{nlmsg_len=32}], 32, 0, NULL, 0) = 32"#,
-    r#"sendmsg(3<NETLINK:[ROUTE:4242]>, {msg_name=NULL}, 0) = 32"#,
-    r#"bind(3<UNIX:[1]>, {sa_family=AF_UNIX, sun_path="/run/other.sock"}, 110) = 0"#,
-    r#"ftruncate(3</r/etc/passwd>, 0) = 0"#,
-    r#"bpf(BPF_PROG_LOAD, {prog_type=BPF_PROG_TYPE_CGROUP_DEVICE}, 148) = 3"#,
-    r#"umask(000) = 022"#,
-];
 
 fn main() {
     let single: Vec<Need> = WITNESSED.iter().copied().chain([Need::OwnIdMap]).collect();
