@@ -223,6 +223,8 @@ fn what_cannot_be_said_is_an_error_and_a_reader_that_went_away_is_none() {
         assert_eq!(full.status.code(), Some(1), "{args:?}: {said}");
         assert!(said.contains("stdout: No space left on device"), "{args:?}: {said}");
     }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(learnc(["list"]).stdout(full).status().unwrap().code(), Some(1));
 }
 
 /// The beginning of a disk's worth of blobs, on one that is too small for them.
