@@ -150,6 +150,9 @@ fn what_is_damaged_in_the_store_is_told_and_comes_anew() {
     // The same while its layers are unpacked on the way.
     let layer = made.document(&made.document(&made.top)["manifests"][0])["layers"][0].clone();
     damage(&kept.blob(layer["digest"].as_str().unwrap()));
+    let refused = kept.run(&["unpack", "localhost/app:v1", text(&kept.beside("tree"))]);
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("try      learnc pull NAME, or"), "{}", refused.stderr);
     kept.run(&["pull", "--quiet", "--unpack", &place]).ok();
     assert_eq!(kept.intact()["unpacked"].as_array().unwrap().len(), 3);
     // And what is here for another machine, when the image for this one is pulled.

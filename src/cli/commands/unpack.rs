@@ -16,7 +16,7 @@ use crate::image::layer::{How, unpack_image};
 use crate::image::names::Place;
 use crate::image::origin::Source;
 use crate::image::origin::layout::Layout;
-use crate::image::store::Store;
+use crate::image::store::{MENDS, Store};
 use crate::perform::attend::Signals;
 use crate::render::json::Target;
 use crate::render::terminal::look::When;
@@ -95,7 +95,11 @@ impl Unpack {
         let _hold = store.hold(k)?;
         let image = store.image(k, &top, &wish)?;
         let tally = unpack_image(k, &store, &image, &self.dir, &How::applied())
-            .map_err(|e| with_room(e, &self.dir, "a folder on a disk with more room"))?;
+            .map_err(|e| with_room(e, &self.dir, "a folder on a disk with more room"))
+            .map_err(|e| match image.manifest.layers.iter().any(|l| store.is_damaged(l)) {
+                true => e.try_this(MENDS),
+                false => e,
+            })?;
         tally.tell(k);
         if !self.quiet {
             let lines = std::iter::once(tally.sentence()).chain(tally.lacks());

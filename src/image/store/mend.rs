@@ -28,6 +28,11 @@ impl Store {
         Ok(self.has(what))
     }
 
+    /// Whether a blob is there under a name that is not its own; nothing is changed.
+    pub fn is_damaged(&self, what: &Descriptor) -> bool {
+        self.has(what) && self.sum_of(what).is_ok_and(|sum| sum.as_ref() != Some(&what.digest))
+    }
+
     /// Somebody else may have mended it since the look at it: so it is looked at again, one at a time.
     fn forget_damaged(&self, k: &Kernel, what: &Descriptor) -> Result<()> {
         let _one = self.lock_names(k)?;

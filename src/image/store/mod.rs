@@ -54,6 +54,10 @@ pub use reach::Listed;
 const LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
 
+/// What to do about a store in which something is not as it should be.
+pub const MENDS: &str =
+    "learnc pull NAME, or the place that it came from: what is damaged or missing is fetched anew";
+
 /// See the [module](self).
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -154,7 +158,7 @@ impl Store {
         let file = File::open(&path).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::yours(format!("{} is not here", what.digest))
                 .because(format!("{} has no such blob", self.dir.display()))
-                .try_this("learnc pull NAME, which fetches what is damaged or missing"),
+                .try_this(MENDS),
             _ => Error::from(e).at(path.display().to_string()),
         })?;
         let size = file.metadata().named(&path)?.len();
@@ -189,9 +193,7 @@ impl Store {
 
     /// A blob's file is not what its name says.
     fn damaged(&self, digest: &Digest, evidence: String) -> Error {
-        Error::yours(format!("{digest} is damaged in the store"))
-            .because(evidence)
-            .try_this("learnc pull NAME, which fetches what is damaged or missing")
+        Error::yours(format!("{digest} is damaged in the store")).because(evidence).try_this(MENDS)
     }
 
     /// Where a layer is unpacked, by its chain id. What is there is complete: it is made in

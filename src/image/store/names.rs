@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::reach::Tree;
-use super::{INDEX, Store, files};
+use super::{INDEX, MENDS, Store, files};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::document::{Descriptor, Index, REF_NAME};
@@ -26,7 +26,7 @@ impl Store {
         if let Some(lack) = Tree::of(self, what)?.lacks.first() {
             return Err(Error::yours(format!("{name}: {}", lack.what))
                 .because("a name is given to what is here in full")
-                .try_this("learnc pull NAME, which fetches what is damaged or missing"));
+                .try_this(MENDS));
         }
         let mut what = what.clone();
         what.annotations.get_or_insert_default().insert(REF_NAME.to_owned(), name.to_owned());
