@@ -10,7 +10,7 @@
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::args::Args;
+use crate::args::{Arg, Args};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -123,10 +123,34 @@ impl std::fmt::Display for Error {
             Kind::Yours(what) => f.write_str(&crate::args::plain(what)),
             Kind::Refused { name, args, errno } => {
                 let errno = Errno::from_raw(*errno);
-                write!(f, "{name}({}) = {errno:?} ({})", args.to_text(), errno.desc())
+                let args: Vec<String> = args.0.iter().map(|(_, arg)| brief(name, arg)).collect();
+                write!(f, "{name}({}) = {errno:?} ({})", args.join(", "), errno.desc())
             }
         }
     }
+}
+
+/// The most that an error shows of the bytes that a call was to write: where they went and why not is what matters.
+const MOST: usize = 64;
+
+/// An argument as the narration has it, but for long contents, of which the beginning is enough. Paths and a mount's
+/// options are never cut: they may be the cause.
+fn brief(call: &str, arg: &Arg) -> String {
+    let contents = match arg {
+        Arg::Str(text) if call == "write" || call.ends_with("setxattr") => text.as_bytes(),
+        Arg::Bytes(bytes) => bytes,
+        other => return other.to_text(),
+    };
+    if contents.len() <= MOST {
+        return arg.to_text();
+    }
+    let mut end = MOST;
+    if let Arg::Str(text) = arg {
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+    }
+    format!("{}...", crate::args::quote(&contents[..end]))
 }
 
 impl std::error::Error for Error {}
@@ -163,5 +187,28 @@ pub trait Named<T> {
 impl<T> Named<T> for std::io::Result<T> {
     fn named(self, path: impl AsRef<std::path::Path>) -> Result<T> {
         self.map_err(|e| Error::from(e).at(path.as_ref().display().to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_long_contents_the_beginning_is_shown_and_paths_are_whole() {
+        let said = |call: &str, arg: Arg| {
+            let args = Args::new().with("fd", Arg::Int(3)).with("buf", arg);
+            Error::refused(call, args, Errno::ENOSPC).to_string()
+        };
+        let end = ") = ENOSPC (No space left on device)";
+        let bytes = said("write", Arg::bytes(&[0x90; 6200]));
+        assert_eq!(bytes, format!("write(3, \"{}\"...{end}", r"\x90".repeat(64)));
+        let text = said("write", Arg::Str("ä".repeat(3000)));
+        assert_eq!(text, format!("write(3, \"{}\"...{end}", "ä".repeat(32)));
+        let odd = said("write", Arg::Str("x".to_owned() + &"ä".repeat(3000)));
+        assert_eq!(odd, format!("write(3, \"x{}\"...{end}", "ä".repeat(31)));
+        assert_eq!(said("write", Arg::bytes(b"1 2 3")), format!("write(3, \"1 2 3\"{end}"));
+        let path = format!("/{}", "long".repeat(40));
+        assert_eq!(said("openat", Arg::Str(path.clone())), format!("openat(3, \"{path}\"{end}"));
     }
 }

@@ -6,6 +6,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use support::bundle::{learnc, program, ran};
 use support::images::*;
 use support::kept::*;
 use support::*;
@@ -121,8 +122,162 @@ fn bad_archives_are_refused_and_leave_nothing() {
     }
 }
 
+/// An image for another machine, which no index says.
+fn an_image_for_another_platform_than_the_one_asked_for_is_refused() {
+    let kept = kept();
+    let place = format!("oci:{}", text(&kept.beside("app")));
+    let other = sample("hello").set("/architecture", json!("s390x"));
+    other.made().layout(&kept.beside("app"), "v1");
+    let pull = |platform| kept.run(&["pull", "--quiet", "--platform", platform, &place]);
+    let refused = pull("linux/riscv64");
+    assert_eq!((refused.status, &*refused.stdout), (1, ""));
+    for part in ["is for linux/s390x", "linux/riscv64 was asked for"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+    assert!(kept.names().is_empty());
+    pull("linux/s390x").ok();
+    // Where nobody insists, it is kept with a warning.
+    kept.pull(&place).ok();
+    assert_eq!(kept.images()[0]["platforms"], json!(["linux/s390x"]));
+}
+
+fn a_store_that_may_not_be_looked_at_is_an_error_and_not_an_empty_one() {
+    let kept = kept();
+    sample("hello").made().layout(&kept.beside("app"), "v1");
+    kept.pull(&format!("oci:{}", text(&kept.beside("app")))).ok();
+    // A link in a circle is refused to root too.
+    let circle = kept.beside("circle");
+    std::fs::create_dir(&circle).unwrap();
+    std::os::unix::fs::symlink("oci-layout", circle.join("oci-layout")).unwrap();
+    for args in [&["images"][..], &["image", "check"], &["prune"], &["rmi", "x"]] {
+        let answer = ran(learnc(args).arg("--store").arg(&circle));
+        assert_eq!((answer.status, &*answer.stdout), (1, ""), "{args:?}");
+        assert!(answer.stderr.contains("circle/oci-layout"), "{args:?}: {}", answer.stderr);
+    }
+    // What is not there cannot be as it should be.
+    let checked = ran(learnc(["image", "check", "--store"]).arg(kept.beside("nowhere")));
+    assert_eq!((checked.status, &*checked.stdout), (1, ""));
+    assert!(checked.stderr.contains("/nowhere is no store"), "{}", checked.stderr);
+}
+
+/// Of another tool: it is read, and nothing is left in it.
+fn a_layout_of_somebody_else_stays_as_it_is() {
+    let kept = kept();
+    let theirs = kept.beside("app");
+    sample("hello").made().layout(&theirs, "v1");
+    let list = || {
+        let entries = std::fs::read_dir(&theirs).unwrap().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = list();
+    let on_theirs = |args: &[&str]| ran(learnc(args).arg("--store").arg(&theirs)).ok();
+    on_theirs(&["image", "check"]);
+    on_theirs(&["images"]);
+    on_theirs(&["image", "inspect", "v1"]);
+    on_theirs(&["unpack", "--quiet", "v1", text(&kept.beside("tree"))]);
+    assert_eq!(list(), before);
+}
+
+fn what_is_to_be_unpacked_is_told_by_the_name_that_it_will_have() {
+    let kept = kept();
+    sample("hello").made().layout(&kept.beside("App"), "v1");
+    let place = format!("oci:{}:v1", text(&kept.beside("App")));
+    let tree = kept.beside("tree");
+    let refused = kept.run(&["unpack", &place, text(&tree)]);
+    assert_eq!(refused.status, 1);
+    let wanted = format!("learnc unpack localhost/app:v1 {} --store", text(&tree));
+    assert!(refused.stderr.contains(&wanted), "{wanted}: {}", refused.stderr);
+    // And that is so.
+    kept.pull(&place).ok();
+    kept.run(&["unpack", "localhost/app:v1", text(&tree)]).ok();
+    assert_eq!(std::fs::read_to_string(tree.join("etc/motd")).unwrap(), "hello");
+}
+
+/// Who reads on may go away; where it cannot be written, that is said.
+fn what_cannot_be_said_is_an_error_and_a_reader_that_went_away_is_none() {
+    let kept = kept();
+    sample("hello").made().layout(&kept.beside("app"), "v1");
+    let place = format!("oci:{}", text(&kept.beside("app")));
+    kept.pull(&place).ok();
+    let name = "localhost/app:v1";
+    let verbs: [&[&str]; 8] = [
+        &["images"],
+        &["images", "--json"],
+        &["images", "--quiet"],
+        &["image", "check"],
+        &["image", "inspect", "--json", name],
+        &["image", "inspect", name],
+        &["pull", "--quiet", &place],
+        &["prune"],
+    ];
+    for args in verbs {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let closed = kept.learnc(args).stdout(writer).output().unwrap();
+        assert_eq!((closed.status.code(), &*closed.stderr), (Some(0), &b""[..]), "{args:?}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let full = kept.learnc(args).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&full.stderr);
+        assert_eq!(full.status.code(), Some(1), "{args:?}: {said}");
+        assert!(said.contains("stdout: No space left on device"), "{args:?}: {said}");
+    }
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    assert_eq!(learnc(["list"]).stdout(full).status().unwrap().code(), Some(1));
+}
+
+/// The beginning of a disk's worth of blobs, on one that is too small for them.
+fn a_full_disk_is_named_with_what_gives_room() {
+    let kept = kept();
+    let image = image().layer(layer([file("big", noise(1, 2 << 20))]));
+    image.made().layout(&kept.beside("app"), "v1");
+    let place = format!("oci:{}", text(&kept.beside("app")));
+    std::fs::create_dir(kept.dir()).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=1m none {store} && exec {learnc} pull --quiet {place} --store {store}",
+        store = text(&kept.dir()),
+        learnc = text(&program()),
+    );
+    let refused = ran(std::process::Command::new("unshare").args(["-m", "sh", "-c", &script]));
+    assert_eq!(refused.status, 1);
+    for part in ["No space left", &format!("no room is left in {}", text(&kept.dir())), "--store"] {
+        assert!(refused.stderr.contains(part), "{part}: {}", refused.stderr);
+    }
+}
+
 fn main() {
     suite(vec![
+        test(
+            "an image for another platform than the one asked for is refused",
+            &[],
+            an_image_for_another_platform_than_the_one_asked_for_is_refused,
+        ),
+        test(
+            "a store that may not be looked at is an error, and not an empty one",
+            &[],
+            a_store_that_may_not_be_looked_at_is_an_error_and_not_an_empty_one,
+        ),
+        test(
+            "a layout of somebody else stays as it is",
+            &[],
+            a_layout_of_somebody_else_stays_as_it_is,
+        ),
+        test(
+            "what is to be unpacked is told by the name that it will have",
+            &[],
+            what_is_to_be_unpacked_is_told_by_the_name_that_it_will_have,
+        ),
+        test(
+            "what cannot be said is an error, and a reader that went away is none",
+            &[],
+            what_cannot_be_said_is_an_error_and_a_reader_that_went_away_is_none,
+        ),
+        test(
+            "a full disk is named, with what gives room",
+            &[Need::Root],
+            a_full_disk_is_named_with_what_gives_room,
+        ),
         test(
             "bad layouts are refused, and leave nothing",
             &[],

@@ -118,6 +118,57 @@ fn of_several_images_one_is_named_or_all_are_listed() {
     kept.intact();
 }
 
+/// Changes one byte, so that the size stays as it was.
+fn damage(path: &std::path::Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn what_is_damaged_in_the_store_is_told_and_comes_anew() {
+    let (kept, made) = (kept(), several([sample("hello")]));
+    made.layout(&kept.beside("app"), "v1");
+    let place = format!("oci:{}", text(&kept.beside("app")));
+    let first = kept.pull(&place).ok().stdout;
+    let events = kept.beside("events");
+    assert_eq!(made.blobs.len(), 6);
+    for (digest, bytes) in &made.blobs {
+        damage(&kept.blob(digest));
+        assert!(kept.check()["problems"].to_string().contains("what is in it has"));
+        let pulled = kept.run(&["pull", "--quiet", "--events", text(&events), &place]).ok();
+        assert_eq!(pulled.stdout, first);
+        assert_eq!(std::fs::read(kept.blob(digest)).unwrap(), *bytes);
+        let told = std::fs::read_to_string(&events).unwrap();
+        let told = told.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let told: Vec<Value> = told.filter(|event| event["claimed"] == **digest).collect();
+        let wrong = told.iter().filter(|event| event["computed"] != **digest);
+        assert_eq!(wrong.count(), 1, "{digest}: {told:?}");
+        assert!(told.iter().any(|event| event["computed"] == **digest), "{digest}: {told:?}");
+        kept.intact();
+    }
+    // The same while its layers are unpacked on the way.
+    let layer = made.document(&made.document(&made.top)["manifests"][0])["layers"][0].clone();
+    damage(&kept.blob(layer["digest"].as_str().unwrap()));
+    let refused = kept.run(&["unpack", "localhost/app:v1", text(&kept.beside("tree"))]);
+    assert_eq!(refused.status, 1);
+    assert!(refused.stderr.contains("try      learnc pull NAME, or"), "{}", refused.stderr);
+    kept.run(&["pull", "--quiet", "--unpack", &place]).ok();
+    assert_eq!(kept.intact()["unpacked"].as_array().unwrap().len(), 3);
+    // And what is here for another machine, when the image for this one is pulled.
+    let other = sample("other").set("/architecture", json!("s390x"));
+    let both = several([sample("hello"), other.clone()]);
+    both.layout(&kept.beside("both"), "v1");
+    let place = format!("oci:{}", text(&kept.beside("both")));
+    kept.run(&["pull", "--quiet", "--platform", "linux/s390x", &place]).ok();
+    for (digest, bytes) in other.made().blobs {
+        damage(&kept.blob(&digest));
+        kept.pull(&place).ok();
+        kept.intact();
+        assert!(std::fs::read(kept.blob(&digest)).is_ok_and(|now| now == bytes), "{digest}");
+    }
+}
+
 fn what_skopeo_writes_is_read() {
     let kept = kept();
     let made = image()
@@ -192,6 +243,11 @@ fn main() {
             "of several images one is named, or all are listed",
             &[],
             of_several_images_one_is_named_or_all_are_listed,
+        ),
+        test(
+            "what is damaged in the store is told, and comes anew",
+            &[],
+            what_is_damaged_in_the_store_is_told_and_comes_anew,
         ),
         test("what skopeo writes is read", &[Need::Skopeo], what_skopeo_writes_is_read),
         test("what podman saves is read", &[Need::Podman, Need::Root], what_podman_saves_is_read),

@@ -1,7 +1,5 @@
 //! `--by-hand`: the plan as a shell script, instead of a run.
 
-use std::io::Write;
-
 use clap::Args;
 
 use crate::emit;
@@ -23,7 +21,7 @@ impl ByHand {
         if !self.by_hand {
             return Ok(None);
         }
-        std::io::stdout().write_all(emit::sh(plan, visit).as_bytes())?;
+        super::say::all(&emit::sh(plan, visit))?;
         Ok(Some(0))
     }
 }

@@ -1,10 +1,11 @@
 //! What the verbs on images share: where the store is, and how sizes are said.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use nix::errno::Errno;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::event::Lane;
 use crate::image::store::Store;
 use crate::sys::{Kernel, Manner, look};
@@ -33,6 +34,18 @@ impl StoreArgs {
             Error::yours(format!("there are no images in {}", self.dir().display()))
                 .try_this("learnc pull NAME brings some")
         })
+    }
+}
+
+/// Where the disk is full, it says which one, and what gives room.
+pub fn with_room(error: Error, dir: &Path, remedy: &str) -> Error {
+    let is = |errno: Errno| {
+        let said = matches!(&error.kind, Kind::Yours(what) if what.ends_with(errno.desc()));
+        said || error.errno() == Some(errno)
+    };
+    match is(Errno::ENOSPC) || is(Errno::EDQUOT) {
+        true => error.because(format!("no room is left in {}", dir.display())).try_this(remedy),
+        false => error,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod delegate;
 pub mod from_image;
 pub mod image;
 pub mod narration;
+pub mod say;
 pub mod step;
 
 use std::path::PathBuf;
@@ -68,7 +69,7 @@ pub enum Verb {
     Rmi(commands::rmi::Rmi),
     /// Remove what no image in the store needs
     Prune(commands::prune::Prune),
-    /// Look at images: check
+    /// Look at images: check, inspect
     Image(commands::image::Image),
     /// Finish what a killed learnc could not undo
     Clean(commands::clean::Clean),

@@ -5,8 +5,8 @@
 
 use clap::Args;
 
-use crate::cli::Context;
 use crate::cli::narration::{Narration, Usually};
+use crate::cli::{Context, say};
 use crate::error::Result;
 use crate::lifecycle::journal::lock;
 use crate::lifecycle::{Status, all, find};
@@ -28,22 +28,24 @@ impl Clean {
             let container = find(&context.state_root, &container.id())?;
             match container.status() {
                 Status::Creating if container.maker().is_some() => {
-                    println!("{} is being made: left alone", container.id());
+                    say::line(&format!("{} is being made: left alone", container.id()))?;
                 }
                 Status::Running | Status::Created => {
                     let (id, status) = (container.id(), container.status());
-                    println!("{id} is {status}: left alone (learnc delete --force {id} ends it)");
+                    say::line(&format!(
+                        "{id} is {status}: left alone (learnc delete --force {id} ends it)"
+                    ))?;
                 }
                 Status::Stopped | Status::Creating => {
                     parent::delete(&container.dir, watch)?;
-                    println!("{}: removed what was left", container.id());
+                    say::line(&format!("{}: removed what was left", container.id()))?;
                     removed += 1;
                 }
             }
             drop(alone);
         }
         if removed == 0 {
-            println!("nothing to clean in {}", context.state_root.display());
+            say::line(&format!("nothing to clean in {}", context.state_root.display()))?;
         }
         Ok(0)
     }

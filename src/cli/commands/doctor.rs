@@ -1,10 +1,8 @@
 //! `learnc doctor`: what this machine can do, what each missing thing costs, and what to try.
 
-use std::io::Write;
-
 use clap::Args;
 
-use crate::cli::Context;
+use crate::cli::{Context, say};
 use crate::doctor::{self, attempt, words};
 use crate::error::Result;
 use crate::event::Lane;
@@ -37,15 +35,13 @@ impl Doctor {
         let findings = doctor::findings(&facts);
         let works = doctor::works(&findings);
         let told: Vec<_> = findings.into_iter().map(words::tell).collect();
-        let mut out = std::io::stdout().lock();
-        // A reader that went away has seen enough.
-        let _ = if self.json {
+        if self.json {
             let report = serde_json::json!({ "works": works, "findings": told, "facts": facts });
-            writeln!(out, "{report:#}")
+            say::line(&format!("{report:#}"))?;
         } else {
             let look = Look::of(1, self.color, false);
-            write!(out, "{}", page(&told, &words::summary(works), &look))
-        };
+            say::all(&page(&told, &words::summary(works), &look))?;
+        }
         Ok(if works { 0 } else { 1 })
     }
 }

@@ -5,7 +5,8 @@ use clap::{Args, Subcommand};
 use super::inspect::Inspect;
 use crate::args::plain;
 use crate::cli::image::{StoreArgs, count, silent, size};
-use crate::error::Result;
+use crate::cli::say;
+use crate::error::{Error, Result};
 use crate::image::store::Report;
 
 #[derive(Debug, Args)]
@@ -45,34 +46,42 @@ impl Check {
     pub fn perform(&self) -> Result<i32> {
         let report = match self.store.look()? {
             Some(store) => store.check(&silent())?,
+            // The usual place may not be there yet; of one that was named something is expected.
+            None if self.store.store.is_some() => {
+                let dir = self.store.dir().display().to_string();
+                let evidence = "no oci-layout is in it, or it is not there";
+                return Err(Error::yours(format!("{dir} is no store of images")).because(evidence));
+            }
             None => Report::default(),
         };
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            say::line(&serde_json::to_string_pretty(&report)?)?;
         } else {
-            tell(&report);
+            say::all(&told(&report))?;
         }
         Ok(i32::from(!report.problems.is_empty()))
     }
 }
 
-fn tell(report: &Report) {
+fn told(report: &Report) -> String {
+    let mut lines = vec![];
     for problem in &report.problems {
-        println!("{}: {}", plain(&problem.of), plain(&problem.what));
+        lines.push(format!("{}: {}", plain(&problem.of), plain(&problem.what)));
     }
     if !report.unnamed.is_empty() {
-        println!("{} without a name: learnc prune", count(report.unnamed.len(), "blob"));
+        lines.push(format!("{} without a name: learnc prune", count(report.unnamed.len(), "blob")));
     }
     for path in &report.unfinished {
-        println!("{}: not finished", plain(&path.display().to_string()));
+        lines.push(format!("{}: not finished", plain(&path.display().to_string())));
     }
     if !report.unpacked.is_empty() {
-        println!("{} unpacked", count(report.unpacked.len(), "layer"));
+        lines.push(format!("{} unpacked", count(report.unpacked.len(), "layer")));
     }
     let answer = match report.problems.len() {
         0 => "all as it should be".to_owned(),
         problems => count(problems, "problem"),
     };
     let (images, blobs) = (count(report.images, "image"), count(report.blobs, "blob"));
-    println!("{images}, {blobs}, {}: {answer}", size(report.bytes));
+    lines.push(format!("{images}, {blobs}, {}: {answer}", size(report.bytes)));
+    lines.join("\n") + "\n"
 }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::list::print_table;
 use crate::cli::image::{StoreArgs, size};
+use crate::cli::say;
 use crate::error::Result;
 use crate::image::store::Listed;
 
@@ -29,12 +30,13 @@ impl Images {
         }
         images.sort_by(|a, b| (&a.name, &a.digest).cmp(&(&b.name, &b.digest)));
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&images)?);
+            say::line(&serde_json::to_string_pretty(&images)?)?;
             return Ok(0);
         }
         let name = |image: &Listed| image.name.clone().unwrap_or_else(|| image.digest.to_string());
         if self.quiet {
-            images.iter().for_each(|image| println!("{}", crate::args::plain(&name(image))));
+            let line = |image: &Listed| crate::args::plain(&name(image)) + "\n";
+            say::all(&images.iter().map(line).collect::<String>())?;
             return Ok(0);
         }
         let mut rows = vec![["NAME", "DIGEST", "SIZE", "PLATFORM", "CREATED"].map(String::from)];
@@ -47,7 +49,7 @@ impl Images {
             let created: String = created.chars().take("2024-05-06T07:08:09".len()).collect();
             [name(image), image.digest.short().to_owned(), size(image.size), platform, created]
         }));
-        print_table(&rows);
+        print_table(&rows)?;
         Ok(0)
     }
 }

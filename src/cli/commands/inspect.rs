@@ -1,11 +1,11 @@
 //! `learnc image inspect`: an image of the store, taken apart.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::cli::image::{StoreArgs, silent};
+use crate::cli::say;
 use crate::error::Result;
 use crate::image::dissect::{Dissection, read};
 use crate::image::document::Platform;
@@ -52,9 +52,9 @@ impl Inspect {
             (Some(path), _) if path != Path::new("-") => {
                 write(&silent(), path, &dissection_page::page(&image))?;
             }
-            (Some(_), _) => print(&dissection_page::page(&image)),
-            (None, true) => print(&(serde_json::to_string_pretty(&image)? + "\n")),
-            (None, false) => print(&self.tree(&image)),
+            (Some(_), _) => say::all(&dissection_page::page(&image))?,
+            (None, true) => say::line(&serde_json::to_string_pretty(&image)?)?,
+            (None, false) => say::all(&self.tree(&image))?,
         }
         Ok(0)
     }
@@ -82,9 +82,4 @@ fn write(k: &Kernel, path: &Path, text: &str) -> Result<()> {
         rest = &rest[k.call(WriteCall { fd: &file, data: rest })?..];
     }
     Ok(())
-}
-
-/// A reader that went away has seen enough.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::args::plain;
-use crate::cli::Context;
+use crate::cli::{Context, say};
 use crate::error::Result;
 use crate::lifecycle::{Status, all, oci_state};
 use crate::render::terminal::text;
@@ -22,12 +22,12 @@ impl List {
     pub fn perform(&self, context: &Context) -> Result<i32> {
         let containers = all(&context.state_root)?;
         if self.quiet {
-            containers.iter().for_each(|c| println!("{}", c.id()));
+            say::all(&containers.iter().map(|c| c.id() + "\n").collect::<String>())?;
             return Ok(0);
         }
         if self.format == "json" {
             let states: Vec<_> = containers.iter().filter_map(|c| oci_state(c).ok()).collect();
-            println!("{}", serde_json::to_string(&states)?);
+            say::line(&serde_json::to_string(&states)?)?;
             return Ok(0);
         }
         let mut rows =
@@ -46,18 +46,21 @@ impl List {
                 record.owner,
             ]);
         }
-        print_table(&rows);
+        print_table(&rows)?;
         Ok(0)
     }
 }
 
 /// Columns as wide as runc makes them, for scripts that cut by position.
-pub fn print_table<const N: usize>(rows: &[[String; N]]) {
+pub fn print_table<const N: usize>(rows: &[[String; N]]) -> Result<()> {
     let cells = |column: usize| rows.iter().map(move |row| text::width(&plain(&row[column])));
     let width = |column: usize| cells(column).fold(9, usize::max);
     let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut lines = String::new();
     for row in rows {
         let cells = row.iter().zip(&widths).map(|(cell, width)| text::padded(&plain(cell), *width));
-        println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
+        lines += cells.collect::<Vec<_>>().join("   ").trim_end();
+        lines.push('\n');
     }
+    say::all(&lines)
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::cli::image::{StoreArgs, count, silent, size};
+use crate::cli::say;
 use crate::error::Result;
 use crate::image::store::Pruned;
 
@@ -18,13 +19,13 @@ impl Prune {
             Some(store) => store.prune(&silent())?,
             None => Pruned::default(),
         };
-        tell(pruned);
+        tell(pruned)?;
         Ok(0)
     }
 }
 
 /// What was taken away, as a line.
-pub(super) fn tell(pruned: Pruned) {
+pub(super) fn tell(pruned: Pruned) -> Result<()> {
     let Pruned { blobs, layers, unfinished, bytes } = pruned;
     let parts = [
         (blobs, count(blobs, "blob")),
@@ -34,7 +35,7 @@ pub(super) fn tell(pruned: Pruned) {
     let parts: Vec<String> =
         parts.into_iter().filter(|(n, _)| *n > 0).map(|(_, said)| said).collect();
     match parts.is_empty() {
-        true => println!("nothing to take away"),
-        false => println!("taken away: {}, {}", parts.join(", "), size(bytes)),
+        true => say::line("nothing to take away"),
+        false => say::line(&format!("taken away: {}, {}", parts.join(", "), size(bytes))),
     }
 }

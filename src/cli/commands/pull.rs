@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::Context;
-use crate::cli::image::{StoreArgs, silent};
+use crate::cli::image::{StoreArgs, silent, with_room};
 use crate::cli::narration::Observers;
+use crate::cli::say;
 use crate::error::Result;
 use crate::event::Lane;
 use crate::image::document::Platform;
@@ -86,13 +87,18 @@ impl Pull {
         let k = Kernel::new(manner, Lane::Runtime, look::pid());
         let store = Store::open(&silent(), &self.store.dir())?;
         let unpack = self.unpack.then(|| How::overlay(look::ids().0 != 0));
-        let options = pull::Options { bars: !self.quiet, unpack, ..pull::Options::default() };
+        let insists = self.access.platform.is_some();
+        let (bars, usual) = (!self.quiet, pull::Options::default());
+        let options = pull::Options { bars, unpack, insists, ..usual };
         for place in places {
             let source = self.access.source(&k, place, &store)?;
             let name = source.kept_name();
             match pull(&k, &store, &*source, &name, &wish, &options) {
-                Ok(top) => println!("{name} {}", top.digest),
-                Err(e) => return stop::status(&e).ok_or(e),
+                Ok(top) => say::line(&format!("{name} {}", top.digest))?,
+                Err(e) => {
+                    let remedy = "learnc prune, or --store DIR on a disk with more room";
+                    return stop::status(&e).ok_or_else(|| with_room(e, store.dir(), remedy));
+                }
             }
         }
         Ok(0)

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::args::plain;
 use crate::cli::image::{StoreArgs, silent};
+use crate::cli::say;
 use crate::error::{Error, Result};
 use crate::image::document::Descriptor;
 use crate::image::names::Name;
@@ -27,17 +28,20 @@ impl Rmi {
         // Nothing is removed if one of them is not there.
         let found = self.names.iter().map(|name| find(&store, name));
         let found = found.collect::<Result<Vec<(bool, Descriptor)>>>()?;
+        let mut lines = String::new();
         for (by_name, what) in found {
             let gone = match what.ref_name().filter(|_| by_name) {
                 Some(name) => store.remove(&k, name)?.into_iter().collect(),
                 None => store.forget(&k, &what.digest)?,
             };
             for gone in gone {
-                println!("{}", plain(gone.ref_name().unwrap_or(gone.digest.as_str())));
+                lines += &plain(gone.ref_name().unwrap_or(gone.digest.as_str()));
+                lines.push('\n');
             }
         }
+        say::all(&lines)?;
         if !self.no_prune {
-            super::prune::tell(store.sweep(&k, false)?);
+            super::prune::tell(store.sweep(&k, false)?)?;
         }
         Ok(0)
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::cli::Context;
+use crate::cli::{Context, say};
 use crate::error::Result;
 use crate::lifecycle::{find, oci_state};
 
@@ -15,7 +15,7 @@ pub struct State {
 impl State {
     pub fn perform(&self, context: &Context) -> Result<i32> {
         let state = oci_state(&find(&context.state_root, &self.id)?)?;
-        println!("{}", serde_json::to_string_pretty(&state)?);
+        say::line(&serde_json::to_string_pretty(&state)?)?;
         Ok(0)
     }
 }

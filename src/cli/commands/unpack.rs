@@ -1,17 +1,22 @@
 //! `learnc unpack`: an image of the store, as files in a folder.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::args::shell;
 use crate::cli::Context;
+use crate::cli::image::with_room;
 use crate::cli::narration::Observers;
+use crate::cli::say;
 use crate::error::{Error, Result};
 use crate::event::Lane;
 use crate::image::document::Platform;
 use crate::image::layer::{How, unpack_image};
-use crate::image::store::Store;
+use crate::image::names::Place;
+use crate::image::origin::Source;
+use crate::image::origin::layout::Layout;
+use crate::image::store::{MENDS, Store};
 use crate::perform::attend::Signals;
 use crate::render::json::Target;
 use crate::render::terminal::look::When;
@@ -41,6 +46,32 @@ pub struct Unpack {
 }
 
 impl Unpack {
+    fn missing(&self, store: &Path) -> Error {
+        let (image, dir) = (shell(&self.image), shell(&self.dir));
+        let stored = match &self.store {
+            Some(store) => format!(" --store {}", shell(store)),
+            None => String::new(),
+        };
+        let pull = format!("learnc pull {image}{stored}");
+        // What comes from a file or folder is kept under a name of its own.
+        let remedy = match Place::parse(&self.image) {
+            Ok(Place::Layout { dir: from, tag }) => match Layout::folder(&from, tag.as_deref()) {
+                Err(e) => return e,
+                Ok(layout) => {
+                    let name = shell(layout.kept_name());
+                    format!("{pull}, then learnc unpack {name} {dir}{stored}")
+                }
+            },
+            Ok(Place::OciArchive { .. } | Place::DockerArchive { .. }) => {
+                format!("{pull}, then learnc unpack with the name that it says")
+            }
+            _ => pull,
+        };
+        Error::yours(format!("{} is not in the store", self.image))
+            .because(format!("the store is {}", store.display()))
+            .try_this(remedy)
+    }
+
     pub fn perform(&self, _context: &Context) -> Result<i32> {
         let observers = Observers::of_lines(self.events.as_ref(), self.quiet, self.color)?;
         let manner = observers.any().map_or(Manner::Silent, Manner::Told);
@@ -56,26 +87,25 @@ impl Unpack {
     }
 
     fn unpack(&self, k: &Kernel) -> Result<()> {
-        let missing = |dir: &std::path::Path| {
-            Error::yours(format!("{} is not in the store", self.image))
-                .because(format!("the store is {}", dir.display()))
-                .try_this(format!("learnc pull {}", self.image))
-        };
         let wish =
             self.platform.as_deref().map_or_else(|| Ok(Platform::here()), Platform::parse)?;
         let place = self.store.clone().unwrap_or_else(Store::place);
-        let store = Store::look(&place)?.ok_or_else(|| missing(&place))?;
-        let top = store.find(&self.image)?.ok_or_else(|| missing(&place))?;
+        let store = Store::look(&place)?.ok_or_else(|| self.missing(&place))?;
+        let top = store.find(&self.image)?.ok_or_else(|| self.missing(&place))?;
         let _hold = store.hold(k)?;
         let image = store.image(k, &top, &wish)?;
-        let tally = unpack_image(k, &store, &image, &self.dir, &How::applied())?;
+        let tally = unpack_image(k, &store, &image, &self.dir, &How::applied())
+            .map_err(|e| with_room(e, &self.dir, "a folder on a disk with more room"))
+            .map_err(|e| match image.manifest.layers.iter().any(|l| store.is_damaged(l)) {
+                true => e.try_this(MENDS),
+                false => e,
+            })?;
         tally.tell(k);
         if !self.quiet {
             let lines = std::iter::once(tally.sentence()).chain(tally.lacks());
             // An attribute's name is a stranger's word.
             let text: String = lines.map(|line| crate::args::plain(&line) + "\n").collect();
-            // A reader that went away has seen enough.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            say::all(&text)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //!                                   layers, some at once ◄────┘      then the name, last of all
 //! ```
 //!
-//! What is in the store already is not asked for again. Each blob goes straight into its file there, and through
+//! What is in the store already, and is what its digest says, is not asked for again; what is damaged is. Each blob goes straight into its file there, and through
 //! its digest on the way; one that breaks off stays, and the next pull goes on with it. The name comes last: a
 //! pull that ends early leaves the name as it was. The index is kept whole, so that the digest behind a tag is
 //! the registry's own; the images for other platforms are not fetched.
@@ -43,11 +43,13 @@ pub struct Options {
     pub at_once: usize,
     /// Unpacks each layer into its directory in the store, while it comes.
     pub unpack: Option<How>,
+    /// The platform was asked for by name: an image for another is refused, and not only warned of.
+    pub insists: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { bars: false, at_once: AT_ONCE, unpack: None }
+        Options { bars: false, at_once: AT_ONCE, unpack: None, insists: false }
     }
 }
 
@@ -81,7 +83,11 @@ fn image(
     options: &Options,
 ) -> Result<Descriptor> {
     let (top, bytes) = source.top(k)?;
-    keep(store, &top, &bytes)?;
+    keep(k, store, &top, &bytes)?;
+    let others = match top.is_index() {
+        true => Index::parse(&bytes).map_err(|e| e.at(source.name()))?.manifests,
+        false => vec![],
+    };
     let (descriptor, manifest) = manifest(k, store, source, wish, (top.clone(), bytes))?;
     // What cannot be unpacked is not fetched.
     manifest.layers.iter().try_for_each(|layer| layer.compression().map(drop))?;
@@ -91,15 +97,46 @@ fn image(
     }
     let config = Config::parse(&config(k, store, source, &manifest.config)?, &manifest)?;
     if !wish.runs(&config.platform) {
-        let text = format!("the image is for {}, and {wish} was asked for", config.platform);
+        let there = &config.platform;
+        let text = format!("the image is for {there}, and {wish} was asked for");
+        if options.insists {
+            let error = Error::yours(text).at(source.name());
+            return Err(error.try_this(format!("--platform {there}, to look at it")));
+        }
         k.tell(|_| Event::Warning { text });
     }
     let image = Image { descriptor, manifest, config };
+    // One that is damaged is taken away, and comes like one that was never here.
+    image.manifest.layers.iter().try_for_each(|layer| store.has_sound(k, layer).map(drop))?;
     if let Some(how) = &options.unpack {
         stream::unpacked(k, store, source, &image, how, options)?;
     }
     layers::all(k, store, source, &image.manifest.layers, options)?;
+    for what in others.iter().filter(|other| other.digest != image.descriptor.digest) {
+        complete(k, store, source, what, options)?;
+    }
     Ok(top)
+}
+
+/// The image for another platform, of which something is here: what is damaged or missing of it comes too, since a
+/// name is given to what is here in full.
+fn complete(
+    k: &Kernel,
+    store: &Store,
+    source: &dyn Source,
+    what: &Descriptor,
+    options: &Options,
+) -> Result<()> {
+    if !what.is_manifest() || !store.has(what) {
+        return Ok(());
+    }
+    if !store.has_sound(k, what)? {
+        keep(k, store, what, &source.document(k, what)?)?;
+    }
+    let manifest = Manifest::parse(&store.read(&silent(), what)?)?;
+    config(k, store, source, &manifest.config)?;
+    manifest.layers.iter().try_for_each(|layer| store.has_sound(k, layer).map(drop))?;
+    layers::all(k, store, source, &manifest.layers, options)
 }
 
 /// The manifest for this platform, wherever below the top it is.
@@ -118,11 +155,11 @@ fn manifest(
         }
         let index = Index::parse(&bytes).map_err(|e| e.at(source.name()))?;
         what = wish.choose(&index).map_err(|e| e.at(source.name()))?.clone();
-        bytes = match store.has(&what) {
+        bytes = match store.has_sound(k, &what)? {
             true => store.read(k, &what)?,
             false => {
                 let bytes = source.document(k, &what)?;
-                keep(store, &what, &bytes)?;
+                keep(k, store, &what, &bytes)?;
                 bytes
             }
         };
@@ -131,7 +168,7 @@ fn manifest(
 }
 
 fn config(k: &Kernel, store: &Store, source: &dyn Source, what: &Descriptor) -> Result<Vec<u8>> {
-    if store.has(what) {
+    if store.has_sound(k, what)? {
         return store.read(k, what);
     }
     let came = layers::fetch(k, store, source, what, &layers::Progress::none());
@@ -145,7 +182,9 @@ fn silent() -> Kernel<'static> {
 }
 
 /// Puts a document into the store. It was checked, and told, when it came.
-fn keep(store: &Store, what: &Descriptor, bytes: &[u8]) -> Result<()> {
+fn keep(k: &Kernel, store: &Store, what: &Descriptor, bytes: &[u8]) -> Result<()> {
+    // What is damaged makes room for it.
+    store.has_sound(k, what)?;
     let k = &silent();
     let mut incoming = store.begin(k, what)?;
     if !incoming.is_there() {

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Store;
+use super::mend::sum_of;
 use super::prune::digests_in;
 use super::reach::Tree;
-use crate::error::{Error, Named, Result};
-use crate::image::digest::{Digest, Sum};
+use crate::error::Result;
+use crate::image::digest::Digest;
 use crate::sys::{Kernel, stop};
 
 /// Something that is not as it should be.
@@ -86,22 +87,5 @@ impl Store {
             }
         }
         Ok(())
-    }
-}
-
-fn sum_of(path: &std::path::Path, digest: &Digest, buffer: &mut [u8]) -> Result<(Digest, u64)> {
-    use std::io::Read;
-    let meta = path.symlink_metadata().named(path)?;
-    if !meta.is_file() {
-        return Err(Error::yours("it is no file"));
-    }
-    let (mut file, mut sum) =
-        (std::fs::File::open(path).named(path)?, Sum::new(digest.algorithm()));
-    loop {
-        stop::go_on()?;
-        match file.read(buffer).named(path)? {
-            0 => return Ok((sum.finish(), meta.len())),
-            count => sum.update(&buffer[..count]),
-        }
     }
 }

@@ -28,13 +28,14 @@ mod check;
 mod files;
 mod image;
 mod ingest;
+mod mend;
 mod names;
 mod prune;
 mod reach;
 mod users;
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::digest::{Digest, Sum};
@@ -52,6 +53,10 @@ pub use reach::Listed;
 
 const LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
+
+/// What to do about a store in which something is not as it should be.
+pub const MENDS: &str =
+    "learnc pull NAME, or the place that it came from: what is damaged or missing is fetched anew";
 
 /// See the [module](self).
 #[derive(Debug, Clone)]
@@ -71,7 +76,7 @@ impl Store {
         if !store.dir.join(LAYOUT).is_file() {
             store.is_empty()?;
             store.make(k)?;
-        } else if !store.dir.join("users").is_dir() {
+        } else if !["users", "ingest"].iter().all(|name| store.dir.join(name).is_dir()) {
             // A layout that another tool has made.
             store.make(k)?;
         }
@@ -79,11 +84,16 @@ impl Store {
         Ok(store)
     }
 
-    /// The store, if there is one; nothing is made.
+    /// The store, if there is one; nothing is made. What may not be looked at is an error.
     pub fn look(dir: &Path) -> Result<Option<Store>> {
         let store = Store { dir: std::path::absolute(dir).named(dir)? };
-        if !store.dir.join(LAYOUT).is_file() {
-            return Ok(None);
+        let path = store.dir.join(LAYOUT);
+        match path.metadata() {
+            Ok(meta) if meta.is_file() => {}
+            Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                return Err(Error::from(e).at(path.display().to_string()));
+            }
+            _ => return Ok(None),
         }
         store.is_readable()?;
         Ok(Some(store))
@@ -146,9 +156,9 @@ impl Store {
     pub fn blob(&self, what: &Descriptor) -> Result<File> {
         let path = self.blob_file(&what.digest);
         let file = File::open(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::yours(format!("{} is not here", what.digest))
+            ErrorKind::NotFound => Error::yours(format!("{} is not here", what.digest))
                 .because(format!("{} has no such blob", self.dir.display()))
-                .try_this("learnc pull NAME brings what an image lacks"),
+                .try_this(MENDS),
             _ => Error::from(e).at(path.display().to_string()),
         })?;
         let size = file.metadata().named(&path)?.len();
@@ -183,10 +193,7 @@ impl Store {
 
     /// A blob's file is not what its name says.
     fn damaged(&self, digest: &Digest, evidence: String) -> Error {
-        let file = crate::args::shell(self.blob_file(digest));
-        Error::yours(format!("{digest} is damaged in the store"))
-            .because(evidence)
-            .try_this(format!("rm {file}, then learnc pull NAME"))
+        Error::yours(format!("{digest} is damaged in the store")).because(evidence).try_this(MENDS)
     }
 
     /// Where a layer is unpacked, by its chain id. What is there is complete: it is made in
@@ -210,7 +217,13 @@ impl Store {
 
     /// To be held from before the first blob is looked for until what was added has its name, and from
     /// before an unpacked layer is looked for until it is noted as [used](Store::use_layers).
+    ///
+    /// In a layout of another tool, which has no `ingest/` until somebody [opens](Store::open) it to add something,
+    /// there is nobody to keep out, and no file is left.
     pub fn hold(&self, k: &Kernel) -> Result<Hold> {
+        if !self.ingest_dir().is_dir() {
+            return Ok(Hold::none());
+        }
         Hold::shared(k, &self.dir.join("adding.lock"))
     }
 

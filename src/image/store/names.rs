@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::reach::Tree;
-use super::{INDEX, Store, files};
+use super::{INDEX, MENDS, Store, files};
 use crate::error::{Error, Result};
 use crate::image::digest::Digest;
 use crate::image::document::{Descriptor, Index, REF_NAME};
@@ -14,7 +14,7 @@ use crate::image::names::Name;
 use crate::sys::{Kernel, look};
 
 /// The fewest digits of a digest by which something is found.
-const FEWEST: usize = 6;
+const FEWEST: usize = 5;
 
 impl Store {
     /// Gives a name to what is here.
@@ -26,7 +26,7 @@ impl Store {
         if let Some(lack) = Tree::of(self, what)?.lacks.first() {
             return Err(Error::yours(format!("{name}: {}", lack.what))
                 .because("a name is given to what is here in full")
-                .try_this("learnc pull NAME, once more"));
+                .try_this(MENDS));
         }
         let mut what = what.clone();
         what.annotations.get_or_insert_default().insert(REF_NAME.to_owned(), name.to_owned());

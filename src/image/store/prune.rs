@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::reach::Tree;
-use super::{Store, chain_ids, files};
+use super::{MENDS, Store, chain_ids, files};
 use crate::error::{Error, Named, Result};
 use crate::image::digest::{Algorithm, Digest};
 use crate::sys::{Kernel, copy, look, stop};
@@ -83,7 +83,7 @@ impl Store {
                 let name = image.ref_name().unwrap_or(image.digest.as_str());
                 return Err(Error::yours(format!("{name}: {}", lack.what))
                     .because("so it is not known what belongs to it, and nothing was taken away")
-                    .try_this(format!("learnc rmi {name}, or learnc pull {name}")));
+                    .try_this(format!("learnc rmi {name}, or {MENDS}")));
             }
             blobs.extend(tree.blobs.into_keys());
             for (_, _, config) in tree.manifests {

@@ -130,12 +130,20 @@ impl Store {
     /// What is known of an image without unpacking it.
     pub fn listed(&self, what: &Descriptor) -> Result<Listed> {
         let tree = Tree::of(self, what)?;
+        // A config need not say its variant; an index does, where there are several.
+        let platform = |manifest: &(Descriptor, Manifest, Option<Config>)| {
+            let mut platform = manifest.2.as_ref()?.platform.clone();
+            let said = manifest.0.platform.as_ref().and_then(|said| said.variant.clone());
+            platform.variant = platform.variant.or(said);
+            Some(platform.to_string())
+        };
+        let platforms = tree.manifests.iter().filter_map(platform).collect();
         let configs: Vec<&Config> = tree.manifests.iter().filter_map(|m| m.2.as_ref()).collect();
         Ok(Listed {
             name: what.ref_name().map(str::to_owned),
             digest: what.digest.clone(),
             size: tree.blobs.values().sum(),
-            platforms: configs.iter().map(|config| config.platform.to_string()).collect(),
+            platforms,
             created: configs.iter().find_map(|config| config.created.clone()),
             lacks: tree.lacks.into_iter().map(|lack| lack.what).collect(),
         })

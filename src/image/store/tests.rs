@@ -49,10 +49,17 @@ fn what_was_put_in_is_found_by_name_digest_and_digits() {
     let one = put_image(&k, &store, "amd64", "one");
     store.name(&k, "docker.io/library/one:latest", &one).unwrap();
     let other = Store::look(&place.0).unwrap().unwrap();
-    for text in ["one", "docker.io/library/one:latest", one.digest.as_str(), one.digest.short()] {
+    for text in [
+        "one",
+        "docker.io/library/one:latest",
+        one.digest.as_str(),
+        one.digest.short(),
+        &one.digest.hex()[..5],
+    ] {
         assert_eq!(other.find(text).unwrap().unwrap().digest, one.digest, "{text}");
     }
     assert!(other.find("two").unwrap().is_none());
+    assert!(other.find(&one.digest.hex()[..4]).unwrap().is_none());
     let image = other.image(&k, &one, &platform("amd64")).unwrap();
     assert_eq!(image.config.rootfs.diff_ids, [Digest::of(b"one")]);
     assert_eq!(other.read(&k, &image.manifest.layers[0]).unwrap(), b"one");
@@ -90,6 +97,11 @@ fn of_an_index_one_image_is_enough() {
     assert!(error.diagnosis.as_ref().unwrap().contains("linux/arm64, linux/amd64"), "{error}");
     assert!(store.check(&k).unwrap().problems.is_empty());
     assert_eq!(store.prune(&k).unwrap(), Pruned::default());
+    // A variant that the index alone says is told with the rest.
+    here.platform.as_mut().unwrap().variant = Some("v3".to_owned());
+    let index = json!({ "schemaVersion": 2, "manifests": [here] });
+    let index = store.put(&k, OCI_INDEX, index.to_string().as_bytes()).unwrap();
+    assert_eq!(store.listed(&index).unwrap().platforms, ["linux/amd64/v3"]);
 }
 
 #[test]
