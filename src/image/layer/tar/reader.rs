@@ -27,9 +27,14 @@ impl<'a> Reader<'a> {
         Reader { stream, left: 0, padding: 0, headers: 0 }
     }
 
-    /// The next entry; None at the archive's end, when the stream is at its own.
+    /// The next entry; None at the archive's end, when the stream is at its own. Some writers leave out the
+    /// empty blocks there, and even what fills the last one up: nothing can be missing, since all of it is
+    /// held against its digest.
     pub fn entry(&mut self) -> Result<Option<Entry>> {
         self.skip()?;
+        if self.is_over()? {
+            return Ok(None);
+        }
         let mut said = Said::default();
         loop {
             let Some(block) = self.header()? else {
@@ -86,7 +91,11 @@ impl<'a> Reader<'a> {
         while self.contents(&mut |_| Ok(()))? {}
         let mut block = [0; BLOCK];
         let padding = std::mem::take(&mut self.padding);
-        self.fill(&mut block[..padding])
+        if self.is_over()? { Ok(()) } else { self.fill(&mut block[..padding]) }
+    }
+
+    fn is_over(&mut self) -> Result<bool> {
+        Ok(self.stream.look()?.is_empty())
     }
 
     fn fill(&mut self, mut place: &mut [u8]) -> Result<()> {
@@ -113,9 +122,9 @@ impl<'a> Reader<'a> {
 
     /// A second empty block, and then zeros for as long as the stream goes on.
     fn end(&mut self) -> Result<()> {
-        match self.header()? {
-            None => {}
-            Some(_) => return Err(ambiguous("an empty block in the middle of the archive")),
+        match self.is_over()? || self.header()?.is_none() {
+            true => {}
+            false => return Err(ambiguous("an empty block in the middle of the archive")),
         }
         loop {
             let bytes = self.stream.look()?;
