@@ -133,14 +133,21 @@ impl Run {
 
     /// A container of an image. What is under watch, or only shown, begins when the image is there.
     fn image(&self, word: &str, context: &Context, mut facts: Facts) -> Result<i32> {
+        if self.source.from.is_some() || self.source.sha256.is_some() {
+            self.of_an_image.set(true);
+            return Err(Error::yours(
+                "--from makes a root filesystem, and an image brings its own",
+            )
+            .try_this(format!("learnc run {word}, or learnc run --from SOURCE -- CMD")));
+        }
         let found = self.image.find(word)?;
         if found.is_none() {
             self.image.agree(word)?;
         }
         self.of_an_image.set(true);
         let (shown, early) = (self.narration.plan || self.by_hand.by_hand, self.verify.verify);
-        if found.is_none() && shown {
-            return Err(Error::yours(format!("{word} is not in the store"))
+        if shown && !found.as_ref().is_some_and(|found| found.is_whole) {
+            return Err(Error::yours(format!("{word} is not in the store, or not all of it"))
                 .because("what is only shown pulls nothing")
                 .try_this(format!("learnc pull {word}")));
         }
@@ -151,7 +158,7 @@ impl Run {
         let planned = |k: &Kernel| -> Result<(Plan, Options)> {
             let place = (folder.as_path(), &facts);
             let brought = self.image.bring(k, word, found.clone(), self.asked(&facts), place)?;
-            let (recipe, layers) = (Some(brought.recipe), Some(brought.layers));
+            let (recipe, layers) = (Some(brought.recipe), brought.layers);
             let options = Options { recipe, layers, ..self.options(&id, context)? };
             let options = Options { bundle: folder.clone(), ..options };
             let mut plan = plan(&brought.bundle, &options, &facts)?;

@@ -37,9 +37,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::digest::{Digest, Sum};
 use super::document::{Descriptor, LARGEST};
-use crate::error::{Error, Named, Result};
+use crate::error::{Error, Named, Result, WayOut};
 use crate::event::Event;
 use crate::sys::{Kernel, home, look};
 
@@ -70,10 +72,10 @@ impl Store {
         let store = Store { dir: std::path::absolute(dir).named(dir)? };
         if !store.dir.join(LAYOUT).is_file() {
             store.is_empty()?;
-            store.make(k)?;
+            store.make(k).map_err(|e| store.or_another(e))?;
         } else if !store.dir.join("users").is_dir() {
             // A layout that another tool has made.
-            store.make(k)?;
+            store.make(k).map_err(|e| store.or_another(e))?;
         }
         store.is_readable()?;
         Ok(store)
@@ -127,6 +129,17 @@ impl Store {
         check_layout(&look::read(&path)?).map_err(|e| e.at(path.display().to_string()))
     }
 
+    /// What else there is to do where nothing can be written into it.
+    pub fn or_another(&self, e: Error) -> Error {
+        match e.errno() {
+            Some(Errno::EROFS | Errno::EACCES) => e
+                .at(self.dir.display().to_string())
+                .because("images are kept there, and the layers of a container are noted as used")
+                .try_this("--store DIR, with a folder to which this user may write"),
+            _ => e,
+        }
+    }
+
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -148,7 +161,8 @@ impl Store {
         let file = File::open(&path).map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Error::yours(format!("{} is not here", what.digest))
                 .because(format!("{} has no such blob", self.dir.display()))
-                .try_this("learnc pull NAME brings what an image lacks"),
+                .try_this("learnc pull NAME brings what an image lacks")
+                .or_else_by(WayOut::Pull),
             _ => Error::from(e).at(path.display().to_string()),
         })?;
         let size = file.metadata().named(&path)?.len();
