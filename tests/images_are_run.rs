@@ -157,6 +157,10 @@ fn a_registry_is_asked_and_told() {
     let name = server.name("team/app:1");
     let told = ran(&mut place.learnc(&["run", &name]));
     assert_eq!(told.ok().stdout, "from Cmd\n");
+    let explained = ran(&mut place.learnc(&["run", "--explain", &name])).ok().stderr;
+    let (ready, rest) = explained.split_once("Get the image ready").unwrap();
+    assert!(!ready.contains("Put the host back"), "{ready}");
+    assert_eq!(rest.matches("Put the host back").count(), 1, "{rest}");
     let hits = server.hits().len();
     assert!(hits > 0);
     assert_eq!(ran(&mut place.learnc(&["run", "--quiet", &name])).ok().stdout, "from Cmd\n");

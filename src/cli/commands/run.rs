@@ -20,7 +20,7 @@ use crate::cli::image::silent;
 use crate::cli::narration::{Frame, Narration, Usually, Verify};
 use crate::cli::{BundleArgs, Context, SourceArgs};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Call, Event, Observer};
 use crate::facts::{self, Facts};
 use crate::lesson::words;
 use crate::lifecycle;
@@ -175,7 +175,10 @@ impl Run {
             return Ok(status);
         }
         self.narration.framed(Usually::Folded, early, Frame::default(), |watch| {
-            let (plan, options) = ready.map_or_else(|| planned(&watch.kernel()), Ok)?;
+            let before = watch.observer.map(Before);
+            let observer = before.as_ref().map(|before| before as &dyn Observer);
+            let k = Watch { observer, stepper: None }.kernel();
+            let (plan, options) = ready.map_or_else(|| planned(&k), Ok)?;
             self.go(&plan, &options, watch)
         })
     }
@@ -261,5 +264,24 @@ impl Run {
         let bundle = bundle::from_value(config, lifecycle::folder_of_run(&id))?;
         let options = Options { recipe: Some(recipe(&source)?), ..self.options(&id, context)? };
         Ok((bundle, options))
+    }
+}
+
+/// Hears what is done before there is a plan: its calls belong to no step, and take nothing back.
+struct Before<'a>(&'a dyn Observer);
+
+impl Observer for Before<'_> {
+    fn see(&self, event: &Event) {
+        match event {
+            Event::Call(call) => {
+                let call = Call { step: "image_ready".to_owned(), ..call.clone() };
+                self.0.see(&Event::Call(call));
+            }
+            other => self.0.see(other),
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
     }
 }
