@@ -31,6 +31,18 @@ pub struct Trouble {
     /// The smallest thing to do about it, as a command or a sentence.
     #[serde(default)]
     pub remedy: Option<String>,
+    /// What whoever asked can do another way instead.
+    #[serde(skip)]
+    pub way_out: Option<WayOut>,
+}
+
+/// By what else an error can be got around. Those who try something look at it; nobody reads the text for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayOut {
+    /// These layers make one tree, and no directory each.
+    OneTree,
+    /// What is missing can be pulled.
+    Pull,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,7 +77,8 @@ impl Error {
     }
 
     fn new(kind: Kind) -> Error {
-        Error(Box::new(Trouble { kind, context: vec![], diagnosis: None, remedy: None }))
+        let (context, diagnosis, remedy, way_out) = (vec![], None, None, None);
+        Error(Box::new(Trouble { kind, context, diagnosis, remedy, way_out }))
     }
 
     /// Says where: `.at("mounts[3]")`.
@@ -81,6 +94,11 @@ impl Error {
 
     pub fn try_this(mut self, remedy: impl Into<String>) -> Error {
         self.remedy.get_or_insert(remedy.into());
+        self
+    }
+
+    pub fn or_else_by(mut self, way_out: WayOut) -> Error {
+        self.way_out = Some(way_out);
         self
     }
 

@@ -46,6 +46,27 @@ fn the_command_line_has_the_last_word() {
     assert!(ran.status == 125 && ran.stderr.contains("no volumes with names"), "{ran:?}");
 }
 
+/// A layer has a file below what is a link in the layer under it: the image is run from a tree of its own.
+fn what_cannot_be_joined_is_copied_and_the_reason_is_told() {
+    let linked = layer([symlink("tools", "bin")]);
+    let place = place(base().layer(linked).layer(layer([file("tools/tool", "through a link\n")])));
+    let image = place.image();
+    let unpacked = ran(&mut place.learnc(&["pull", "--unpack", &image])).ok();
+    let said = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said(&unpacked.stderr).contains("The layers stay packed: layer "), "{unpacked:?}");
+    let shown = ["-u", "web", &image, "--", "sh", "-c", "cat /bin/tool; id -u"];
+    let ran = ran(&mut place.learnc(&[&["run"], &shown[..]].concat())).ok();
+    assert_eq!(ran.stdout, "through a link\n33\n");
+    for why in
+        ["copied into one tree, not joined: layer", "tools is a link in a lower layer: a layer has"]
+    {
+        assert!(said(&ran.stderr).contains(why), "{ran:?}");
+    }
+    let layers = place.bundle.data().join("learnc/images/layers");
+    let left = std::fs::read_dir(layers).unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["sha256"], "nothing unfinished is left");
+}
+
 /// Names are the image's: the host has a user web or not, with whatever number.
 fn a_user_is_looked_up_in_the_image() {
     let place = place(base().set("/config/User", json!("web")));
@@ -136,10 +157,81 @@ fn a_registry_is_asked_and_told() {
     let name = server.name("team/app:1");
     let told = ran(&mut place.learnc(&["run", &name]));
     assert_eq!(told.ok().stdout, "from Cmd\n");
+    let explained = ran(&mut place.learnc(&["run", "--explain", &name])).ok().stderr;
+    let (ready, rest) = explained.split_once("Get the image ready").unwrap();
+    assert!(!ready.contains("Put the host back"), "{ready}");
+    assert_eq!(rest.matches("Put the host back").count(), 1, "{rest}");
     let hits = server.hits().len();
     assert!(hits > 0);
     assert_eq!(ran(&mut place.learnc(&["run", "--quiet", &name])).ok().stdout, "from Cmd\n");
     assert_eq!(server.hits().len(), hits, "what is in the store was asked for again");
+}
+
+/// Names of images for two machines: of what is in the store the other one's half is there alone, or no layer.
+fn what_is_missing_of_an_image_is_pulled() {
+    let other = base().set("/architecture", json!("s390x"));
+    let server = serve(registry(&several([base(), other]), "team/app", "1"));
+    let place = place(base());
+    let name = server.name("team/app:1");
+    ran(&mut place.learnc(&["pull", "--quiet", "--platform", "linux/s390x", &name])).ok();
+    let shown = ran(&mut place.learnc(&["run", "--plan", &name]));
+    assert!(shown.status == 125 && shown.stderr.contains("not all of it"), "{shown:?}");
+    let run = || ran(&mut place.learnc(&["run", "--quiet", &name])).ok().stdout;
+    assert_eq!(run(), "from Cmd\n");
+    let store = place.bundle.data().join("learnc/images");
+    let empty = |place: &str| {
+        std::fs::remove_dir_all(store.join(place)).unwrap();
+        std::fs::create_dir(store.join(place)).unwrap();
+    };
+    // Unpacked layers are enough, and packed ones are, too.
+    let largest = || {
+        let blobs = std::fs::read_dir(store.join("blobs/sha256")).unwrap();
+        let blobs = blobs.map(|blob| blob.unwrap().path());
+        blobs.max_by_key(|blob| blob.metadata().unwrap().len()).unwrap()
+    };
+    let hits = server.hits().len();
+    std::fs::remove_file(largest()).unwrap();
+    assert_eq!((run(), server.hits().len()), ("from Cmd\n".to_owned(), hits));
+    empty("layers/sha256");
+    assert_eq!(run(), "from Cmd\n");
+    assert!(server.hits().len() > hits, "the layer was not asked for");
+}
+
+fn a_store_that_cannot_be_written_to_is_named_and_nothing_stays() {
+    let place = place(base());
+    let name = place.pulled();
+    ran(&mut place.learnc(&["run", "--quiet", &name])).ok();
+    let store = place.bundle.data().join("learnc/images");
+    let script = "mount --bind $0 $0 && mount -o remount,ro,bind $0 && exec \"$@\"";
+    let run = place.learnc(&["run", &name]);
+    let mut read_only = std::process::Command::new("unshare");
+    read_only.args(["-m", "sh", "-c", script]).arg(&store).arg(run.get_program());
+    read_only.args(run.get_args()).current_dir(run.get_current_dir().unwrap());
+    let refused = ran(read_only.env("XDG_DATA_HOME", place.bundle.data()));
+    assert_eq!(refused.status, 125, "{refused:?}");
+    let said = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("--store DIR, with a folder to which this user may write"), "{said}");
+    assert!(said.contains(&store.display().to_string()), "{said}");
+    assert!(!said.contains("could not undo"), "{said}");
+    let list = ran(&mut place.learnc(&["list", "--quiet"])).ok().stdout;
+    assert_eq!(list, "", "a state stays");
+}
+
+fn habits_of_other_tools_are_answered_with_what_is_to_be_written_here() {
+    let place = place(base());
+    for (args, tip) in [
+        (&["run", "fern", "echo", "hi there"][..], "run fern -- echo 'hi there'"),
+        (&["run", "-e", "A=1", "ls", "ls"], "run -e A=1 ls -- ls"),
+    ] {
+        let ran = ran(&mut place.learnc(args));
+        assert!(ran.status == 2 && ran.stderr.contains("tip: learnc --root"), "{ran:?}");
+        assert!(ran.stderr.contains(tip), "{ran:?}");
+    }
+    let list = ran(&mut place.learnc(&["list", "word"]));
+    assert!(list.status == 2 && !list.stderr.contains("tip:"), "{list:?}");
+    let from = place.run(&["--from", "host"], &["true"]);
+    assert_eq!(from.status, 125);
+    assert!(from.stderr.contains("an image brings its own"), "{from:?}");
 }
 
 fn a_stranger_runs_images_too() {
@@ -151,11 +243,27 @@ fn main() {
     suite(vec![
         test("the image's wishes are honoured", RUNS, the_images_wishes_are_honoured),
         test("the command line has the last word", RUNS, the_command_line_has_the_last_word),
+        test(
+            "what cannot be joined is copied, and the reason is told",
+            ranged,
+            what_cannot_be_joined_is_copied_and_the_reason_is_told,
+        ),
         test("a user is looked up in the image", ranged, a_user_is_looked_up_in_the_image),
         test("the host's users are never asked", RUNS, the_hosts_users_are_never_asked),
         test("exit statuses are docker's", RUNS, exit_statuses_are_dockers),
         test("a word is never in doubt", RUNS, a_word_is_never_in_doubt),
         test("a registry is asked and told", RUNS, a_registry_is_asked_and_told),
+        test("what is missing of an image is pulled", RUNS, what_is_missing_of_an_image_is_pulled),
+        test(
+            "a store that cannot be written to is named, and nothing stays",
+            ranged,
+            a_store_that_cannot_be_written_to_is_named_and_nothing_stays,
+        ),
+        test(
+            "habits of other tools are answered with what is to be written here",
+            RUNS,
+            habits_of_other_tools_are_answered_with_what_is_to_be_written_here,
+        ),
         test("a stranger runs images too", &[Need::Strangers], a_stranger_runs_images_too),
     ]);
 }

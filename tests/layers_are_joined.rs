@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use learnc::error::WayOut;
 use learnc::image::layer::{How, Tally, Whiteouts, layer_dirs, unpack_image};
 use learnc::sys::attributes::attributes;
 use support::bundle::{ran, read};
@@ -117,10 +118,19 @@ fn one_tree_is_named_where_directories_cannot_do() {
     let (place, store, image) = store_of(&layers);
     let error = layer_dirs(&silent(), &store, &image, &How::overlay(true)).unwrap_err();
     assert!(error.to_string().contains("lib is a link in a lower layer"), "{error}");
+    assert_eq!(error.way_out, Some(WayOut::OneTree));
     let left: Vec<_> = std::fs::read_dir(store.dir().join("layers/sha256")).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");
     unpack_image(&silent(), &store, &image, &place.join("tree"), &How::applied()).unwrap();
     assert_eq!(read(place.join("tree/usr/lib/x")), "through");
+    // Names that lead into a lower layer have no place in a directory of their own, either.
+    let names = [symlink("link", "usr/lib"), file("link/y", b""), hard("z", "usr/lib/a")];
+    for upper in [layer(names[..2].to_vec()), layer(names[2..].to_vec())] {
+        let (place, store, image) = store_of(&[layer([file("usr/lib/a", b"below")]), upper]);
+        let error = layer_dirs(&silent(), &store, &image, &How::overlay(true)).unwrap_err();
+        assert_eq!(error.way_out, Some(WayOut::OneTree), "{error}");
+        unpack_image(&silent(), &store, &image, &place.join("tree"), &How::applied()).unwrap();
+    }
 }
 
 fn main() {

@@ -6,11 +6,13 @@
 
 mod support;
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
+use nix::sys::signal::{SIGINT, SIGTERM};
 use support::asking::*;
 use support::images::*;
 use support::server::*;
@@ -100,4 +102,29 @@ fn a_pull_that_is_killed_is_gone_on_with_by_the_next() {
     assert!(pull(&server, &store, &[]).status().unwrap().success());
     assert_eq!(server.hits_of(&layer).last().unwrap().from(), Some(had));
     assert_eq!(left(&folder), (vec![], 1));
+}
+
+/// Ctrl-C, or the end that a machine asks for: what was being unpacked goes first.
+#[test]
+fn a_pull_that_unpacks_and_is_asked_to_end_leaves_no_half_of_a_directory() {
+    let (made, asked) = two_layers();
+    let layer = asked.last().unwrap().clone();
+    for signal in [SIGINT, SIGTERM] {
+        let (folder, honest, slow) = (folder(), registry(&made, "app", "v1"), layer.clone());
+        let server = serve(move |hit| match honest(hit) {
+            answer if hit.path.ends_with(&slow) => answer.stall_after(100_000),
+            answer => answer,
+        });
+        let store = folder.join("store");
+        let mut pull = pull(&server, &store, &["--unpack"]).spawn().unwrap();
+        let names = || std::fs::read_dir(store.join("layers")).unwrap().flatten();
+        wait_until("one layer is unpacked and the other stalls", || {
+            let is_half = |entry: std::fs::DirEntry| entry.path().join("a").exists();
+            !server.hits_of(&layer).is_empty() && names().any(is_half)
+        });
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pull.id() as i32), signal).unwrap();
+        assert_eq!(pull.wait().unwrap().signal(), Some(signal as i32));
+        let left: Vec<_> = names().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["sha256"]);
+    }
 }

@@ -12,11 +12,11 @@ use super::commands::pull::Access;
 use super::image::{StoreArgs, silent};
 use crate::bundle::accounts::{Account, account};
 use crate::bundle::{self, Bundle, wishes};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WayOut};
 use crate::facts::Facts;
 use crate::image::document::Descriptor;
 use crate::image::joined;
-use crate::image::layer::{How, layer_dirs};
+use crate::image::layer::{How, as_one_tree, layer_dirs};
 use crate::image::names::Place;
 use crate::image::pull::{self, pull};
 use crate::image::store::{Image, Store};
@@ -71,10 +71,19 @@ pub struct ImageArgs {
     pub access: Access,
 }
 
+/// What is in the store under a name.
+#[derive(Debug, Clone)]
+pub struct Found {
+    top: Descriptor,
+    /// For the platform that is wished for, nothing is missing that a pull would bring.
+    pub is_whole: bool,
+}
+
 /// An image that is ready to be run.
 pub struct Brought {
     pub bundle: Bundle,
-    pub layers: Layers,
+    /// None where no directory each can do, and they are copied into one tree.
+    pub layers: Option<Layers>,
     pub recipe: Recipe,
     /// Where its program listens, as its maker says.
     pub ports: String,
@@ -100,14 +109,33 @@ impl ImageArgs {
     }
 
     /// The image of this name, if it is in the store.
-    pub fn find(&self, word: &str) -> Result<Option<Descriptor>> {
+    pub fn find(&self, word: &str) -> Result<Option<Found>> {
         let Some(store) = self.store.look()? else { return Ok(None) };
         let kept = match Place::parse(word) {
             // What is in a file is looked at again each time.
             Ok(Place::Registry(_)) | Err(_) => store.find(word)?,
             Ok(_) => None,
         };
-        Ok(kept)
+        let found = |top| Ok(Found { is_whole: self.is_whole(word, &store, &top)?, top });
+        kept.map(found).transpose()
+    }
+
+    /// A digest is nobody's name: there is nobody who could be asked for the rest.
+    fn is_whole(&self, word: &str, store: &Store, top: &Descriptor) -> Result<bool> {
+        let is_name = match Place::parse(word) {
+            Ok(Place::Registry(name)) => top.ref_name() == Some(&*name.to_string()),
+            _ => false,
+        };
+        let image = match store.image(&silent(), top, &self.access.platform()?) {
+            Err(e) if e.way_out == Some(WayOut::Pull) && is_name => return Ok(false),
+            // Whatever else is wrong is said when it is brought.
+            Err(_) => return Ok(true),
+            Ok(image) => image,
+        };
+        let mut layers = image.manifest.layers.iter().zip(image.chain_ids());
+        let there =
+            layers.all(|(layer, id)| store.has(layer) || look::is_dir(store.layer_dir(&id)));
+        Ok(there || !is_name)
     }
 
     /// A word without a tag, a digest, a folder or a registry might be anything: nobody's registry hears of it
@@ -144,32 +172,43 @@ impl ImageArgs {
         &self,
         k: &Kernel,
         word: &str,
-        found: Option<Descriptor>,
+        found: Option<Found>,
         asked: wishes::Asked,
         (folder, facts): (&Path, &Facts),
     ) -> Result<Brought> {
         let store = Store::open(&silent(), &self.store.dir())?;
         let top = match found {
-            Some(found) => found,
-            None => self.pull(k, word, &store)?,
+            Some(Found { top, is_whole: true }) => top,
+            _ => self.pull(k, word, &store)?,
         };
         let image = store.image(k, &top, &self.access.platform()?)?;
         let overlay = How::overlay(!facts.is_root() || facts.nested);
-        let (dirs, tally) = layer_dirs(k, &store, &image, &overlay)?;
-        if tally.layers > 0 {
-            tally.tell(k);
-        }
-        let (account, warning) = self.account(&image, &dirs, facts)?;
+        let (dirs, why) = match layer_dirs(k, &store, &image, &overlay) {
+            Err(e) if e.way_out == Some(WayOut::OneTree) => (None, Some(copied(&e))),
+            made => {
+                let (dirs, tally) = made.map_err(|e| store.or_another(e))?;
+                if tally.layers > 0 {
+                    tally.tell(k);
+                }
+                (Some(dirs), None)
+            }
+        };
+        let (account, warning) = match &dirs {
+            Some(dirs) => self.account(&image, dirs, facts)?,
+            None => as_one_tree(k, &store, &image, |tree| {
+                self.account(&image, &[tree.to_owned()], facts)
+            })?,
+        };
         let config = wishes::config(&image.config, &account, &asked)?;
         let mut bundle = bundle::from_value(config, folder.to_owned())?;
-        bundle.warnings.extend(warning);
+        bundle.warnings.extend(why.into_iter().chain(warning));
         let place = store.dir().to_owned();
         let ports = image.config.config.as_ref().map(|w| wishes::ports(w).join(", "));
         Ok(Brought {
             bundle,
             ports: ports.unwrap_or_default(),
             recipe: Recipe::Image { store: place.clone(), manifest: image.descriptor.clone() },
-            layers: Layers::Image { store: place, chain: image.chain_ids(), dirs },
+            layers: dirs.map(|dirs| Layers::Image { store: place, chain: image.chain_ids(), dirs }),
         })
     }
 
@@ -201,4 +240,10 @@ impl ImageArgs {
         let text = "The user's further groups are left out: only one id is mapped.";
         Ok((account, Some(text.to_owned())))
     }
+}
+
+/// Why layers are not joined, said as where the machine is why.
+fn copied(e: &Error) -> String {
+    let why = e.diagnosis.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("The layers are copied into one tree, not joined: {e}{why}.")
 }

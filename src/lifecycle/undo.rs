@@ -25,7 +25,11 @@ pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
         }
         Undo::RemoveFile(path) => {
             let call = Unlinkat { dir: At::CWD, path, directory: false };
-            unless_gone(k.ask(call, &[Errno::ENOENT]), Errno::ENOENT)
+            match k.ask(call, &[Errno::ENOENT, Errno::EROFS]) {
+                // Where nothing can be written, that is the answer for what never was there, too.
+                Err(e) if e.errno() == Some(Errno::EROFS) && !look::exists(path) => Ok(false),
+                other => unless_gone(other, Errno::ENOENT),
+            }
         }
         Undo::LeaveLeaf { own, leaf, handed } => leave_leaf(k, own, leaf, handed),
         Undo::Kill { pid, start_time } => kill_and_wait(k, *pid, *start_time),

@@ -130,13 +130,13 @@ fn note_use(
         return Err(Error::yours(format!("there is no store of images in {}", store.display())));
     };
     journal.will(Undo::RemoveFile(store.user_file(state)))?;
-    let _hold = store.hold(k)?;
+    let _hold = store.hold(k).map_err(|e| store.or_another(e))?;
     if let Some(gone) = chain.iter().find(|id| !look::is_dir(store.layer_dir(id))) {
         return Err(Error::yours(format!("layer {} of the image is gone", gone.short()))
             .because("somebody has taken it away from the store meanwhile")
             .try_this("the same again, which unpacks it anew"));
     }
-    store.use_layers(k, state, chain)
+    store.use_layers(k, state, chain).map_err(|e| store.or_another(e))
 }
 
 /// A directory with what it has of its own. To others it must look like the files that it hides: a

@@ -13,7 +13,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrIn, SockaddrIn6, connect, getsockopt, socket,
@@ -50,6 +50,25 @@ fn is_ignored(signal: Signal) -> bool {
 /// Between two pieces of work: an error if there shall be no further one.
 pub fn go_on() -> Result<()> {
     asked().map_or(Ok(()), |signal| Err(ended(signal)))
+}
+
+/// As long as this is there, what asks for the end waits, for whoever looks for it between two pieces of work. Then
+/// it comes as it would have.
+pub struct Later {
+    before: SigSet,
+}
+
+/// To be asked for before threads are begun, which have it from whoever begins them.
+pub fn later() -> Result<Later> {
+    let ends: SigSet = ENDS.into_iter().collect();
+    let before = ends.thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    Ok(Later { before: before.map_err(io::Error::from)? })
+}
+
+impl Drop for Later {
+    fn drop(&mut self) {
+        let _ = self.before.thread_set_mask();
+    }
 }
 
 fn ended(signal: i32) -> Error {

@@ -116,5 +116,18 @@ pub fn whiteout_cases() -> Vec<(Vec<Entry>, Vec<Entry>, Vec<&'static str>)> {
             vec!["a", "a/b", "a/b/y", "a/x", "c"],
         ),
         (lower(), vec![whiteout("a/b"), symlink("a/b", "x")], vec!["a", "a/b", "a/x", "c"]),
+        // What is below a directory that is none any more is gone with it, named or not.
+        (
+            lower(),
+            vec![symlink("a", "elsewhere/b"), whiteout("a/x"), whiteout("a/b/y"), opaque("a")],
+            vec!["a", "c"],
+        ),
+        (lower(), vec![whiteout("a/x"), symlink("a", "elsewhere")], vec!["a", "c"]),
+        (lower(), vec![file("a", b""), whiteout("a/x"), whiteout("a/b/y")], vec!["a", "c"]),
+        (
+            vec![dir("a"), file("a/x", b""), dir("d"), file("d/x", b"")],
+            vec![symlink("a", "d"), whiteout("a/x")],
+            vec!["a", "d", "d/x"],
+        ),
     ]
 }

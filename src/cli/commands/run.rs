@@ -20,7 +20,7 @@ use crate::cli::image::silent;
 use crate::cli::narration::{Frame, Narration, Usually, Verify};
 use crate::cli::{BundleArgs, Context, SourceArgs};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Call, Event, Observer};
 use crate::facts::{self, Facts};
 use crate::lesson::words;
 use crate::lifecycle;
@@ -133,14 +133,21 @@ impl Run {
 
     /// A container of an image. What is under watch, or only shown, begins when the image is there.
     fn image(&self, word: &str, context: &Context, mut facts: Facts) -> Result<i32> {
+        if self.source.from.is_some() || self.source.sha256.is_some() {
+            self.of_an_image.set(true);
+            return Err(Error::yours(
+                "--from makes a root filesystem, and an image brings its own",
+            )
+            .try_this(format!("learnc run {word}, or learnc run --from SOURCE -- CMD")));
+        }
         let found = self.image.find(word)?;
         if found.is_none() {
             self.image.agree(word)?;
         }
         self.of_an_image.set(true);
         let (shown, early) = (self.narration.plan || self.by_hand.by_hand, self.verify.verify);
-        if found.is_none() && shown {
-            return Err(Error::yours(format!("{word} is not in the store"))
+        if shown && !found.as_ref().is_some_and(|found| found.is_whole) {
+            return Err(Error::yours(format!("{word} is not in the store, or not all of it"))
                 .because("what is only shown pulls nothing")
                 .try_this(format!("learnc pull {word}")));
         }
@@ -151,7 +158,7 @@ impl Run {
         let planned = |k: &Kernel| -> Result<(Plan, Options)> {
             let place = (folder.as_path(), &facts);
             let brought = self.image.bring(k, word, found.clone(), self.asked(&facts), place)?;
-            let (recipe, layers) = (Some(brought.recipe), Some(brought.layers));
+            let (recipe, layers) = (Some(brought.recipe), brought.layers);
             let options = Options { recipe, layers, ..self.options(&id, context)? };
             let options = Options { bundle: folder.clone(), ..options };
             let mut plan = plan(&brought.bundle, &options, &facts)?;
@@ -168,7 +175,10 @@ impl Run {
             return Ok(status);
         }
         self.narration.framed(Usually::Folded, early, Frame::default(), |watch| {
-            let (plan, options) = ready.map_or_else(|| planned(&watch.kernel()), Ok)?;
+            let before = watch.observer.map(Before);
+            let observer = before.as_ref().map(|before| before as &dyn Observer);
+            let k = Watch { observer, stepper: None }.kernel();
+            let (plan, options) = ready.map_or_else(|| planned(&k), Ok)?;
             self.go(&plan, &options, watch)
         })
     }
@@ -254,5 +264,24 @@ impl Run {
         let bundle = bundle::from_value(config, lifecycle::folder_of_run(&id))?;
         let options = Options { recipe: Some(recipe(&source)?), ..self.options(&id, context)? };
         Ok((bundle, options))
+    }
+}
+
+/// Hears what is done before there is a plan: its calls belong to no step, and take nothing back.
+struct Before<'a>(&'a dyn Observer);
+
+impl Observer for Before<'_> {
+    fn see(&self, event: &Event) {
+        match event {
+            Event::Call(call) => {
+                let call = Call { step: "image_ready".to_owned(), ..call.clone() };
+                self.0.see(&Event::Call(call));
+            }
+            other => self.0.see(other),
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
     }
 }

@@ -3,7 +3,8 @@
 //! They are kept, under the digest of the layer with all that is below it, and shared by all images that
 //! have these layers in common. One that is there is complete: it is made beside the others under another
 //! name, `tmp-…`, is on the disk, and gets its name in one moment. What a killed learnc has left of one is
-//! taken away by [`Store::prune`], which waits for those that are alive.
+//! taken away by [`Store::prune`], which waits for those that are alive. One that is asked to end takes its own away
+//! first.
 //!
 //! Layers do not need each other to be unpacked, so several are at the same time. Only what a layer
 //! implies about directories below it is seen to afterwards, in order.
@@ -17,14 +18,16 @@ use std::sync::{Mutex, PoisonError};
 use nix::errno::Errno;
 
 use super::inherit::inherit;
-use super::unpack::{layers, open_directory};
+use super::unpack::{layers, open_directory, unpack_image};
 use super::{How, Tally, Tree};
 use crate::error::{Result, ignore};
 use crate::event::{Event, Lane, Observer};
 use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::image::store::{Image, Store};
-use crate::sys::{At, Fchmod, Fchmodat, Kernel, Manner, Mkdirat, Renameat, Syncfs, copy, look};
+use crate::sys::{
+    At, Fchmod, Fchmodat, Kernel, Manner, Mkdirat, Renameat, Syncfs, copy, look, stop,
+};
 
 /// A layer that is not there yet.
 struct Wanted<'a> {
@@ -69,32 +72,53 @@ pub fn layer_dirs_from(
     if k.pretends() {
         return Ok((dirs, Tally::default()));
     }
+    let _later = stop::later()?;
     let _hold = store.hold(k)?;
     let mut wanted: Vec<Wanted> = Vec::new();
-    for (number, (layer, diff_id)) in layers(image).enumerate() {
-        if !look::is_dir(&dirs[number]) {
-            let making = begin(k, &dirs[number])?;
-            wanted.push(Wanted { layer, diff_id, number, making });
-        }
-    }
-    let answer = make(k, open, &wanted, &dirs, how).and_then(|tally| {
+    let mut all = layers(image).enumerate().filter(|(number, _)| !look::is_dir(&dirs[*number]));
+    let begun = all.try_for_each(|(number, (layer, diff_id))| {
+        let making = begin(k, &dirs[number])?;
+        wanted.push(Wanted { layer, diff_id, number, making });
+        Ok(())
+    });
+    let made = begun.and_then(|()| make(k, open, &wanted, &dirs, how));
+    let answer = made.and_then(|tally| {
         wanted.iter().try_for_each(|one| name(k, &one.making, &dirs[one.number]))?;
         Ok(tally)
     });
     let mut left = Ok(());
     for one in &wanted {
-        let gone = k.bulk(&one.making, |k| {
-            if look::is_dir(&one.making) {
-                // The layer may have closed it.
-                k.call(Fchmodat { dir: At::CWD, path: &one.making, mode: 0o700 })?;
-            }
-            copy::remove_tree(k, &one.making).map(drop)
-        });
-        left = left.and(gone);
+        left = left.and(remove(k, &one.making));
     }
     let tally = answer?;
     left?;
     Ok((dirs, tally))
+}
+
+/// Looks at all layers as one tree, which is gone again in the end: where a directory each cannot do.
+pub fn as_one_tree<T>(
+    k: &Kernel,
+    store: &Store,
+    image: &Image,
+    look: impl FnOnce(&Path) -> Result<T>,
+) -> Result<T> {
+    let _later = stop::later()?;
+    let _hold = store.hold(k)?;
+    let making = begin(k, &store.layer_dir(&image.descriptor.digest))?;
+    let unpacked = unpack_image(k, store, image, &making, &How::applied());
+    let answer = unpacked.and_then(|_| look(&making));
+    let left = remove(k, &making);
+    answer.and_then(|answer| left.map(|()| answer))
+}
+
+fn remove(k: &Kernel, making: &Path) -> Result<()> {
+    k.bulk(making, |k| {
+        if look::is_dir(making) {
+            // The layer may have closed it.
+            k.call(Fchmodat { dir: At::CWD, path: making, mode: 0o700 })?;
+        }
+        copy::remove_tree(k, making).map(drop)
+    })
 }
 
 /// Makes an empty directory, `layers/tmp-…`, for what will be `layers/<algorithm>/<hex>`.

@@ -14,7 +14,7 @@ use super::place::{CHARACTER, DIRECTORY, KIND, LINK};
 use super::tar::Time;
 use super::unpack::open_directory;
 use super::{How, Tally};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WayOut};
 use crate::sys::{Kernel, attributes::attributes};
 
 /// What is found in a lower layer.
@@ -58,7 +58,8 @@ fn find(layer: &Path, path: &Path) -> Result<Found> {
                 let text = format!("{} is a link in a lower layer", part.display());
                 return Err(Error::yours(text)
                     .because("a layer has files below it, which only a single tree can have")
-                    .try_this("learnc unpack"));
+                    .try_this("learnc unpack")
+                    .or_else_by(WayOut::OneTree));
             }
             _ => return Ok(Found::End),
         }

@@ -141,9 +141,13 @@ impl Tree<'_> {
     fn second_name(&mut self, k: &Kernel, target: &[u8], place: &Place, name: &Path) -> Result<()> {
         let target = place::inside(target)?;
         let (parent, last) = place::split(&target)?;
+        let is_overlay = self.is_overlay();
         let missing = |e: Error| match e.errno() {
-            Some(Errno::ENOENT) => Error::yours("a second name for what is not there")
-                .because(format!("{} is in no layer up to this one", target.display())),
+            Some(Errno::ENOENT) => place::may_be_below(
+                is_overlay,
+                Error::yours("a second name for what is not there")
+                    .because(format!("{} is in no layer up to this one", target.display())),
+            ),
             Some(Errno::EPERM) => Error::yours("a second name for a directory"),
             _ => e,
         };

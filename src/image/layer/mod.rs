@@ -37,7 +37,7 @@ use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::sys::{Fd, Kernel, look};
 
-pub use dirs::{Open, layer_dirs, layer_dirs_from};
+pub use dirs::{Open, as_one_tree, layer_dirs, layer_dirs_from};
 pub use tree::Tree;
 pub use unpack::unpack_image;
 

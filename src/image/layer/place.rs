@@ -16,7 +16,7 @@ use nix::fcntl::{OFlag, ResolveFlag};
 use super::meta::Meta;
 use super::tree::Tree;
 use super::white::is_white;
-use crate::error::{Error, Result, ignore};
+use crate::error::{Error, Result, WayOut, ignore};
 use crate::sys::{Fd, Kernel, Mkdirat, Openat2, below, copy, look};
 
 /// An open directory, and where it is, from the root.
@@ -131,7 +131,9 @@ impl Tree<'_> {
                 self.set_opaque(k, &parent, name)?;
             }
         }
-        let fd = self.open(k, path).map_err(|e| no_directory(path, e))?;
+        let fd = self
+            .open(k, path)
+            .map_err(|e| may_be_below(self.is_overlay(), no_directory(path, e)))?;
         let at = self.whereabouts(&fd)?;
         self.has_made(&at);
         self.pending.entry(at).or_insert_with(Meta::implied);
@@ -168,6 +170,11 @@ pub const KIND: u32 = 0o170_000;
 pub const DIRECTORY: u32 = 0o040_000;
 pub const LINK: u32 = 0o120_000;
 pub const CHARACTER: u32 = 0o020_000;
+
+/// What is not in a layer's own directory may be in one below it.
+pub(super) fn may_be_below(is_overlay: bool, e: Error) -> Error {
+    if is_overlay { e.or_else_by(WayOut::OneTree) } else { e }
+}
 
 /// Whether it is there already.
 fn already(e: Error) -> Result<bool> {

@@ -15,7 +15,7 @@ use nix::sys::stat::{FileStat, SFlag};
 
 use super::Whiteouts;
 use super::meta::Meta;
-use super::place::{CHARACTER, DIRECTORY, KIND, Place};
+use super::place::{CHARACTER, DIRECTORY, KIND, Place, split};
 use super::tar::{Entry, Kind};
 use super::tree::Tree;
 use crate::error::{Error, Result};
@@ -77,7 +77,7 @@ impl Tree<'_> {
         if !is_empty_file && !is_of_aufs {
             return Err(Error::yours("a whiteout that is no empty file"));
         }
-        if what == White::Nothing {
+        if what == White::Nothing || self.is_below_no_directory(k, parent)? {
             return Ok(());
         }
         let place = self.place(k, parent)?;
@@ -89,6 +89,29 @@ impl Tree<'_> {
             (White::Everything, true) => self.set_opaque(k, &place, Path::new(".")),
             (White::Nothing, _) => Ok(()),
         }
+    }
+
+    /// Whether this layer has put something else where a directory of this path would be. That has taken away
+    /// whatever lower layers have below it. Tools that compare trees name that too: `dir/.wh.a` beside a `dir` that
+    /// is a link now.
+    fn is_below_no_directory(&mut self, k: &Kernel, path: &Path) -> Result<bool> {
+        let mut parts: Vec<&Path> = path.ancestors().collect();
+        // The root stays a directory.
+        parts.pop();
+        for part in parts.into_iter().rev() {
+            let (above, name) = split(part)?;
+            let Ok(place) = self.existing(k, above) else { return Ok(false) };
+            let Ok(there) = look::stat_at(&place.fd, name) else { return Ok(false) };
+            // In a directory for overlayfs all is this layer's, but for what only stands for something gone.
+            let is_ours = match self.is_overlay() {
+                true => !is_white(&there),
+                false => self.is_made(&place.at.join(name)),
+            };
+            if is_ours && there.st_mode & KIND != DIRECTORY {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Lower layers' part of a name: all of it, or what is below it beside this layer's own.

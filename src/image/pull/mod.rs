@@ -22,7 +22,7 @@ use super::document::{Config, Descriptor, Index, LARGEST, Manifest, Platform};
 use super::layer::How;
 use super::origin::Source;
 use super::store::{Image, Store};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WayOut};
 use crate::event::{Event, Lane};
 use crate::sys::{Kernel, Manner, look};
 use ear::Ear;
@@ -109,7 +109,14 @@ fn image(
     // One that is damaged is taken away, and comes like one that was never here.
     image.manifest.layers.iter().try_for_each(|layer| store.has_sound(k, layer).map(drop))?;
     if let Some(how) = &options.unpack {
-        stream::unpacked(k, store, source, &image, how, options)?;
+        match stream::unpacked(k, store, source, &image, how, options) {
+            Err(e) if e.way_out == Some(WayOut::OneTree) => {
+                let why = e.diagnosis.as_deref().unwrap_or("no directory each can do");
+                let text = format!("The layers stay packed: {e}: {why}.");
+                k.tell(|_| Event::Warning { text });
+            }
+            unpacked => unpacked?,
+        }
     }
     layers::all(k, store, source, &image.manifest.layers, options)?;
     for what in others.iter().filter(|other| other.digest != image.descriptor.digest) {

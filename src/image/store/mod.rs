@@ -38,9 +38,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::digest::{Digest, Sum};
 use super::document::{Descriptor, LARGEST};
-use crate::error::{Error, Named, Result};
+use crate::error::{Error, Named, Result, WayOut};
 use crate::event::Event;
 use crate::sys::{Kernel, home, look};
 
@@ -75,10 +77,10 @@ impl Store {
         let store = Store { dir: std::path::absolute(dir).named(dir)? };
         if !store.dir.join(LAYOUT).is_file() {
             store.is_empty()?;
-            store.make(k)?;
+            store.make(k).map_err(|e| store.or_another(e))?;
         } else if !["users", "ingest"].iter().all(|name| store.dir.join(name).is_dir()) {
             // A layout that another tool has made.
-            store.make(k)?;
+            store.make(k).map_err(|e| store.or_another(e))?;
         }
         store.is_readable()?;
         Ok(store)
@@ -137,6 +139,17 @@ impl Store {
         check_layout(&look::read(&path)?).map_err(|e| e.at(path.display().to_string()))
     }
 
+    /// What else there is to do where nothing can be written into it.
+    pub fn or_another(&self, e: Error) -> Error {
+        match e.errno() {
+            Some(Errno::EROFS | Errno::EACCES) => e
+                .at(self.dir.display().to_string())
+                .because("images are kept there, and the layers of a container are noted as used")
+                .try_this("--store DIR, with a folder to which this user may write"),
+            _ => e,
+        }
+    }
+
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -158,7 +171,8 @@ impl Store {
         let file = File::open(&path).map_err(|e| match e.kind() {
             ErrorKind::NotFound => Error::yours(format!("{} is not here", what.digest))
                 .because(format!("{} has no such blob", self.dir.display()))
-                .try_this(MENDS),
+                .try_this(MENDS)
+                .or_else_by(WayOut::Pull),
             _ => Error::from(e).at(path.display().to_string()),
         })?;
         let size = file.metadata().named(&path)?.len();

@@ -111,6 +111,7 @@ impl Terminal {
             "" => (None, "undo"),
             "signal" => (None, "signal"),
             "visit" => (None, "visit"),
+            "image_ready" => (None, "image_ready"),
             key => (Some(call.index), key),
         };
         match &mut story.now {
@@ -119,6 +120,7 @@ impl Terminal {
             Some(now) if now.index == index && now.key.is_empty() => now.key = key.to_owned(),
             _ => self.begin(story, index, key),
         }
+        story.is_before = key == "image_ready";
         if index.is_some() && call.seen != Some(Seen::Unnarrated) {
             story.count.calls += 1;
             story.count.nanos += call.nanos;
@@ -205,6 +207,7 @@ impl Observer for Terminal {
             Event::Plan { id, steps, .. } => {
                 self.finish(story);
                 story.steps.clone_from(steps);
+                story.is_before = false;
                 let lines = paragraph::heading(&self.look, self.manner, id, steps);
                 self.print(story, lines);
             }
@@ -217,7 +220,8 @@ impl Observer for Terminal {
             Event::Bulk { index, below, calls, .. } => {
                 // What a run that made nothing else outside takes back first.
                 if story.now.is_none() {
-                    self.begin(story, None, "undo");
+                    let key = if story.is_before { "image_ready" } else { "undo" };
+                    self.begin(story, None, key);
                 }
                 story.now.iter_mut().for_each(|now| now.bulk += calls.values().sum::<u64>());
                 let calls: Vec<_> = calls.iter().map(|(name, n)| format!("{name} ×{n}")).collect();

@@ -10,6 +10,8 @@ use crate::event::StepInfo;
 #[derive(Default)]
 pub struct Story {
     pub steps: Vec<StepInfo>,
+    /// There is no plan yet: it takes an image, which is being brought.
+    pub is_before: bool,
     /// A stage in which `create` and `start` are not yet two things.
     pub is_early: bool,
     /// What a stage invites to, once its shell is there.
