@@ -13,7 +13,7 @@ use learnc::image::store::Store;
 use serde_json::{Value, json};
 use support::asking::left;
 use support::bundle::ran;
-use support::distribution::{Distribution, PASSWORD};
+use support::distribution::{Distribution, PASSWORD, skopeo};
 use support::images::*;
 use support::needs::Need;
 use support::server::{reply, serve, tunnel};
@@ -74,7 +74,7 @@ fn both_tools_see_the_same() {
     registry.push_made(&three_ways().made(), "app:v1", &[]);
     pull(&folder, &name, &[]).ok();
     let inspect = |what: String| {
-        let mut skopeo = Command::new("skopeo");
+        let mut skopeo = skopeo();
         ran(skopeo.args(["inspect", "--config", "--tls-verify=false"]).arg(what)).ok().stdout
     };
     let ours = inspect(format!("oci:{}:{name}", folder.join("store").display()));

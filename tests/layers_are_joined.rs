@@ -143,7 +143,7 @@ fn main() {
         ),
         test(
             "whiteouts are kept in overlayfs's own form",
-            &[],
+            &[Need::Attributes],
             whiteouts_are_kept_in_overlayfs_own_form,
         ),
         test("several at once make each layer once", &[], several_at_once_make_each_layer_once),

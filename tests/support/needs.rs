@@ -30,6 +30,8 @@ pub enum Need {
     Podman,
     /// Copies images, and looks into them.
     Skopeo,
+    /// A temporary folder on a filesystem that keeps attributes of users: tmpfs does since Linux 6.6.
+    Attributes,
     /// Reads and unpacks OCI image layouts.
     Umoci,
     /// A pure cgroup v2 tree in which this user may make cgroups.
@@ -100,6 +102,7 @@ impl Need {
             Need::Podman => in_path("podman"),
             Need::Skopeo => in_path("skopeo"),
             Need::Umoci => in_path("umoci"),
+            Need::Attributes => keeps_attributes(),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::NoCgroup => !is_root() && cgroups().0.is_empty(),
@@ -138,6 +141,7 @@ impl Need {
             Need::Podman => "no podman",
             Need::Skopeo => "no skopeo",
             Need::Umoci => "no umoci",
+            Need::Attributes => "the temporary folder keeps no user.* attributes",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::NoCgroup => "for users who can make no cgroup",
@@ -159,6 +163,19 @@ impl Need {
         let insisted = std::env::var("LEARNC_TESTS_MUST").unwrap_or_default();
         insisted.split(',').any(|name| name.eq_ignore_ascii_case(&format!("{self:?}")))
     }
+}
+
+fn keeps_attributes() -> bool {
+    use learnc::event::Lane;
+    use learnc::sys::attributes::Lsetxattr;
+    use learnc::sys::{Kernel, Manner};
+    let path = std::env::temp_dir().join(format!("learnc-attributes-{}", std::process::id()));
+    let _ = std::fs::write(&path, "");
+    let name = std::ffi::OsStr::new("user.learnc");
+    let k = Kernel::new(Manner::Silent, Lane::Runtime, 0);
+    let kept = k.call(Lsetxattr { path: &path, name, value: b"y" }).is_ok();
+    let _ = std::fs::remove_file(&path);
+    kept
 }
 
 fn hand_tools() -> bool {

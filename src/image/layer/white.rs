@@ -18,7 +18,7 @@ use super::meta::Meta;
 use super::place::{CHARACTER, DIRECTORY, KIND, Place, split};
 use super::tar::{Entry, Kind};
 use super::tree::Tree;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WayOut};
 use crate::sys::attributes::path_in;
 use crate::sys::{Fd, Kernel, Lsetxattr, Mknodat, Openat, look, stop};
 
@@ -171,7 +171,13 @@ impl Tree<'_> {
             Whiteouts::Overlay { user_xattr: false } => "trusted.overlay.opaque",
         };
         let path = path_in(&place.fd, name);
-        k.call(Lsetxattr { path: &path, name: OsStr::new(attribute), value: b"y" })
+        let call = Lsetxattr { path: &path, name: OsStr::new(attribute), value: b"y" };
+        k.call(call).map_err(|e| match e.errno() {
+            Some(Errno::EOPNOTSUPP) => e
+                .because("this filesystem keeps no such attributes, so nothing there can hide all below it")
+                .or_else_by(WayOut::OneTree),
+            _ => e,
+        })
     }
 }
 
