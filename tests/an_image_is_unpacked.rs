@@ -244,13 +244,25 @@ fn an_archive_is_what_gnu_tar_reads_in_it() {
 
 fn main() {
     suite(vec![
-        test("the tree is umoci's, property by property", &[Need::Umoci], the_tree_is_umocis),
-        test("and so is that of folders of a host", &[Need::Umoci], and_so_is_that_of_a_host),
+        test(
+            "the tree is umoci's, property by property",
+            &[Need::Umoci, Need::Attributes],
+            the_tree_is_umocis,
+        ),
+        test(
+            "and so is that of folders of a host",
+            &[Need::Umoci, Need::Attributes],
+            and_so_is_that_of_a_host,
+        ),
         test(
             "an archive is what GNU tar reads in it",
-            &[Need::Root],
+            &[Need::Root, Need::Attributes],
             an_archive_is_what_gnu_tar_reads_in_it,
         ),
-        test("it is podman's, too", &[Need::Podman, Need::Root], it_is_podmans_too),
+        test(
+            "it is podman's, too",
+            &[Need::Podman, Need::Root, Need::Attributes],
+            it_is_podmans_too,
+        ),
     ]);
 }
