@@ -197,7 +197,11 @@ fn a_stranger_joins_layers_too() {
 fn main() {
     suite(vec![
         test("the stage joins two layers", RUNS, the_stage_joins_two_layers),
-        test("what was written is told", RUNS, what_was_written_is_told),
+        test(
+            "what was written is told",
+            &[RUNS, &[Need::Attributes]].concat(),
+            what_was_written_is_told,
+        ),
         test(
             "overlay on overlay is a copy, with the reason",
             &[Need::Root, Need::Containers, Need::Busybox],
