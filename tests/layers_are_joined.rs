@@ -134,7 +134,7 @@ fn one_tree_is_named_where_directories_cannot_do() {
 }
 
 fn main() {
-    let can_mount = [Need::Containers];
+    let can_mount = [Need::Containers, Need::Joins];
     suite(vec![
         test(
             "overlayfs joins the directories to the same tree",

@@ -195,6 +195,7 @@ fn a_stranger_joins_layers_too() {
 }
 
 fn main() {
+    let joins = [RUNS, &[Need::Joins]].concat();
     suite(vec![
         test("the stage joins two layers", RUNS, the_stage_joins_two_layers),
         test(
@@ -207,12 +208,12 @@ fn main() {
             &[Need::Root, Need::Containers, Need::Busybox],
             overlay_on_overlay_is_a_copy_with_the_reason,
         ),
-        test("the layers are joined", RUNS, the_layers_are_joined),
-        test("layers in use stay", RUNS, layers_in_use_stay),
-        test("a plan is of what is there", RUNS, a_plan_is_of_what_is_there),
+        test("the layers are joined", &joins, the_layers_are_joined),
+        test("layers in use stay", &joins, layers_in_use_stay),
+        test("a plan is of what is there", &joins, a_plan_is_of_what_is_there),
         test(
             "by hand it is the same image",
-            &[RUNS, BY_HAND].concat(),
+            &[&joins, BY_HAND].concat(),
             by_hand_it_is_the_same_image,
         ),
         test(

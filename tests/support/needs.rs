@@ -32,6 +32,8 @@ pub enum Need {
     Skopeo,
     /// A temporary folder on a filesystem that keeps attributes of users: tmpfs does since Linux 6.6.
     Attributes,
+    /// The same where overlay notes in them what a layer hides; for root it has others.
+    Joins,
     /// Reads and unpacks OCI image layouts.
     Umoci,
     /// A pure cgroup v2 tree in which this user may make cgroups.
@@ -103,6 +105,7 @@ impl Need {
             Need::Skopeo => in_path("skopeo"),
             Need::Umoci => in_path("umoci"),
             Need::Attributes => keeps_attributes(),
+            Need::Joins => is_root() || keeps_attributes(),
             Need::CgroupV2 => cgroups().1 && !cgroups().0.is_empty(),
             Need::Limits => ["pids", "memory", "cpu"].iter().all(|c| cgroups().0.contains(c)),
             Need::NoCgroup => !is_root() && cgroups().0.is_empty(),
@@ -141,7 +144,7 @@ impl Need {
             Need::Podman => "no podman",
             Need::Skopeo => "no skopeo",
             Need::Umoci => "no umoci",
-            Need::Attributes => "the temporary folder keeps no user.* attributes",
+            Need::Attributes | Need::Joins => "the temporary folder keeps no user.* attributes",
             Need::CgroupV2 => "no writable pure cgroup v2",
             Need::Limits => "no cgroup of one's own with pids, memory and cpu",
             Need::NoCgroup => "for users who can make no cgroup",
