@@ -253,7 +253,11 @@ fn main() {
         test("exit statuses are docker's", RUNS, exit_statuses_are_dockers),
         test("a word is never in doubt", RUNS, a_word_is_never_in_doubt),
         test("a registry is asked and told", RUNS, a_registry_is_asked_and_told),
-        test("what is missing of an image is pulled", RUNS, what_is_missing_of_an_image_is_pulled),
+        test(
+            "what is missing of an image is pulled",
+            &[RUNS, &[Need::Joins]].concat(),
+            what_is_missing_of_an_image_is_pulled,
+        ),
         test(
             "a store that cannot be written to is named, and nothing stays",
             ranged,
