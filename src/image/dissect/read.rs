@@ -3,10 +3,9 @@
 
 use super::{Dissection, Kind, Read, ReadLayer, dissect};
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::image::document::{Index, Platform};
 use crate::image::layer::list::{Listed, What, list};
-use crate::image::layer::{Limits, tar};
+use crate::image::layer::{Limits, tar, tell_checked};
 use crate::image::store::{Image, Store};
 use crate::sys::{Kernel, stop};
 
@@ -39,19 +38,7 @@ fn layer(k: &Kernel, store: &Store, image: &Image, i: usize) -> Result<ReadLayer
         entries.push(simply(entry));
         Ok(())
     })?;
-    let checked = [
-        ("layer", &descriptor.digest, &sums.compressed),
-        ("layer's archive", diff_id, &sums.archive),
-    ];
-    for (what, claimed, (computed, bytes)) in checked {
-        k.tell(|index| Event::Checked {
-            index,
-            what: what.to_owned(),
-            bytes: *bytes,
-            claimed: claimed.to_string(),
-            computed: computed.to_string(),
-        });
-    }
+    tell_checked(k, descriptor, diff_id, &sums);
     Ok(ReadLayer { archive_size: sums.archive.1, entries })
 }
 

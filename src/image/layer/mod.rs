@@ -214,7 +214,7 @@ pub fn receive(
 }
 
 /// Tells that a layer's bytes were held against its two digests.
-fn tell_checked(k: &Kernel, layer: &Descriptor, diff_id: &Digest, sums: &inflate::Sums) {
+pub(super) fn tell_checked(k: &Kernel, layer: &Descriptor, diff_id: &Digest, sums: &inflate::Sums) {
     let checked =
         [("layer", &layer.digest, &sums.compressed), ("layer's archive", diff_id, &sums.archive)];
     for (what, claimed, (computed, bytes)) in checked {
