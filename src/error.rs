@@ -32,17 +32,20 @@ pub struct Trouble {
     #[serde(default)]
     pub remedy: Option<String>,
     /// What whoever asked can do another way instead.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub way_out: Option<WayOut>,
 }
 
 /// By what else an error can be got around. Those who try something look at it; nobody reads the text for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum WayOut {
     /// These layers make one tree, and no directory each.
     OneTree,
     /// What is missing can be pulled.
     Pull,
+    /// It belongs to an id that this user has in a user namespace, and root of that may look at it.
+    AsOwner,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,12 @@
 //! between. As docker reads it: a name is looked for first, then a number; the group is the user's own where none
 //! is given, and then the user's further groups count, too.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// Who runs the program.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Account {
     pub uid: u32,
     pub gid: u32,

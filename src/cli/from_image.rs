@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::{Deserialize, Serialize};
 
 use super::commands::pull::Access;
 use super::image::{StoreArgs, silent};
@@ -22,7 +23,8 @@ use crate::image::pull::{self, pull};
 use crate::image::store::{Image, Store};
 use crate::plan::Layers;
 use crate::rootfs::Recipe;
-use crate::sys::{Kernel, look};
+use crate::sys::idmap::Maps;
+use crate::sys::{Kernel, look, mapped};
 
 /// How much of an image's /etc/passwd is read.
 const LARGEST: u64 = 4 << 20;
@@ -89,6 +91,15 @@ pub struct Brought {
     pub ports: String,
 }
 
+/// What is known of an image once its files are there.
+#[derive(Serialize, Deserialize)]
+struct Unpacked {
+    /// None where no directory each can do.
+    dirs: Option<Vec<PathBuf>>,
+    account: Account,
+    warnings: Vec<String>,
+}
+
 impl ImageArgs {
     /// What is only for an image, and was given without one.
     pub fn refuse_without_an_image(&self) -> Result<()> {
@@ -109,13 +120,14 @@ impl ImageArgs {
     }
 
     /// The image of this name, if it is in the store.
-    pub fn find(&self, word: &str) -> Result<Option<Found>> {
+    pub fn find(&self, word: &str, facts: &Facts) -> Result<Option<Found>> {
         let Some(store) = self.store.look()? else { return Ok(None) };
         let kept = match Place::parse(word) {
             // What is in a file is looked at again each time.
             Ok(Place::Registry(_)) | Err(_) => store.find(word)?,
             Ok(_) => None,
         };
+        let store = self.owners(store, facts);
         let found = |top| Ok(Found { is_whole: self.is_whole(word, &store, &top)?, top });
         kept.map(found).transpose()
     }
@@ -176,14 +188,62 @@ impl ImageArgs {
         asked: wishes::Asked,
         (folder, facts): (&Path, &Facts),
     ) -> Result<Brought> {
-        let store = Store::open(&silent(), &self.store.dir())?;
+        let store = self.owners(Store::open(&silent(), &self.store.dir())?, facts);
         let top = match found {
             Some(Found { top, is_whole: true }) => top,
             _ => self.pull(k, word, &store)?,
         };
         let image = store.image(k, &top, &self.access.platform()?)?;
+        let Unpacked { dirs, account, warnings } = match facts.own_maps() {
+            Some(maps) => self.unpacked_with(&maps, k, &store, &image, facts),
+            None => self.unpacked(k, &store, &image, facts),
+        }?;
+        let config = wishes::config(&image.config, &account, &asked)?;
+        let mut bundle = bundle::from_value(config, folder.to_owned())?;
+        bundle.warnings.extend(warnings);
+        let place = store.dir().to_owned();
+        let ports = image.config.config.as_ref().map(|w| wishes::ports(w).join(", "));
+        Ok(Brought {
+            bundle,
+            ports: ports.unwrap_or_default(),
+            recipe: Recipe::Image { store: place.clone(), manifest: image.descriptor.clone() },
+            layers: dirs.map(|dirs| Layers::Image { store: place, chain: image.chain_ids(), dirs }),
+        })
+    }
+
+    /// The store with layers whose files keep their owners, where this user has ids for them.
+    fn owners(&self, store: Store, facts: &Facts) -> Store {
+        facts.own_maps().iter().fold(store, Store::mapped)
+    }
+
+    /// The same for whoever has more ids. Where nothing is to be made, it mostly takes no root of them.
+    fn unpacked_with(
+        &self,
+        maps: &Maps,
+        k: &Kernel,
+        store: &Store,
+        image: &Image,
+        facts: &Facts,
+    ) -> Result<Unpacked> {
+        if image.chain_ids().iter().all(|id| look::is_dir(store.layer_dir(id))) {
+            match self.unpacked(k, store, image, facts) {
+                Err(e) if e.way_out == Some(WayOut::AsOwner) => {}
+                answer => return answer,
+            }
+        }
+        mapped::as_root(k, maps, |k| self.unpacked(k, store, image, facts))
+    }
+
+    /// Its layers, each in a directory, or what they are as one tree; and whom its files mean.
+    fn unpacked(
+        &self,
+        k: &Kernel,
+        store: &Store,
+        image: &Image,
+        facts: &Facts,
+    ) -> Result<Unpacked> {
         let overlay = How::overlay(!facts.is_root() || facts.nested);
-        let (dirs, why) = match layer_dirs(k, &store, &image, &overlay) {
+        let (dirs, why) = match layer_dirs(k, store, image, &overlay) {
             Err(e) if e.way_out == Some(WayOut::OneTree) => (None, Some(copied(&e))),
             made => {
                 let (dirs, tally) = made.map_err(|e| store.or_another(e))?;
@@ -194,22 +254,12 @@ impl ImageArgs {
             }
         };
         let (account, warning) = match &dirs {
-            Some(dirs) => self.account(&image, dirs, facts)?,
-            None => as_one_tree(k, &store, &image, |tree| {
-                self.account(&image, &[tree.to_owned()], facts)
-            })?,
+            Some(dirs) => self.account(image, dirs, facts)?,
+            None => {
+                as_one_tree(k, store, image, |tree| self.account(image, &[tree.to_owned()], facts))?
+            }
         };
-        let config = wishes::config(&image.config, &account, &asked)?;
-        let mut bundle = bundle::from_value(config, folder.to_owned())?;
-        bundle.warnings.extend(why.into_iter().chain(warning));
-        let place = store.dir().to_owned();
-        let ports = image.config.config.as_ref().map(|w| wishes::ports(w).join(", "));
-        Ok(Brought {
-            bundle,
-            ports: ports.unwrap_or_default(),
-            recipe: Recipe::Image { store: place.clone(), manifest: image.descriptor.clone() },
-            layers: dirs.map(|dirs| Layers::Image { store: place, chain: image.chain_ids(), dirs }),
-        })
+        Ok(Unpacked { dirs, account, warnings: why.into_iter().chain(warning).collect() })
     }
 
     fn pull(&self, k: &Kernel, word: &str, store: &Store) -> Result<Descriptor> {
@@ -232,8 +282,7 @@ impl ImageArgs {
         let wished = image.config.config.as_ref().map_or("", |wishes| &*wishes.user);
         let wanted = self.user.as_deref().unwrap_or(wished);
         let mut account = account(wanted, &text("/etc/passwd")?, &text("/etc/group")?)?;
-        let ranges = !facts.subgids.is_empty() && facts.idmap_helpers.is_some();
-        if facts.is_root() || ranges || account.groups.is_empty() {
+        if facts.is_root() || facts.own_maps().is_some() || account.groups.is_empty() {
             return Ok((account, None));
         }
         account.groups.clear();

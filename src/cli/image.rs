@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use nix::errno::Errno;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{Error, Kind, Result};
 use crate::event::Lane;
 use crate::image::store::Store;
-use crate::sys::{Kernel, Manner, look};
+use crate::sys::idmap::Maps;
+use crate::sys::{Kernel, Manner, look, mapped};
 
 /// Which store of images is meant.
 #[derive(Debug, Args, Clone)]
@@ -55,6 +57,18 @@ pub fn silent() -> Kernel<'static> {
 }
 
 pub use crate::render::terminal::text::size;
+
+/// Does something with files of layers: where their owners are ids that this user has only in a namespace, as root
+/// of one.
+pub fn as_owner<T: Serialize + DeserializeOwned>(
+    maps: Option<&Maps>,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<T> {
+    match maps {
+        Some(maps) => mapped::as_root(&silent(), maps, |_| work()),
+        None => work(),
+    }
+}
 
 /// `1 blob`, `3 blobs`
 pub fn count(number: usize, word: &str) -> String {

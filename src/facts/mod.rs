@@ -15,6 +15,7 @@ pub use cgroups::{Cgroups, Hierarchy, Level, Unified, directories as cgroup_dire
 pub use machine::Machine;
 pub use overlay::Overlay;
 
+use crate::sys::idmap::{Maps, Range};
 use crate::sys::{CapSet, look};
 
 /// Everything a plan must know of the machine.
@@ -71,6 +72,24 @@ impl Facts {
     pub fn has_gid(&self, gid: u32) -> bool {
         let holds = |&(first, count): &(u32, u32)| gid >= first && gid - first < count;
         self.gids.is_empty() || self.gids.iter().any(holds)
+    }
+
+    /// The ids that a user without root has in a namespace of their own: root there is this user, and 1 and up
+    /// are the user's subordinate ranges. None where one id is all that there is.
+    pub fn own_maps(&self) -> Option<Maps> {
+        let helpers = Some(self.idmap_helpers.clone()?);
+        let complete = !self.subuids.is_empty() && !self.subgids.is_empty();
+        let map = |own, sub: &[(u32, u32)]| {
+            let mut map = vec![Range { inside: 0, outside: own, size: 1 }];
+            let mut next = 1;
+            for (start, count) in sub {
+                map.push(Range { inside: next, outside: *start, size: *count });
+                next += count;
+            }
+            map
+        };
+        let (uids, gids) = (map(self.uid, &self.subuids), map(self.gid, &self.subgids));
+        (complete && !self.is_root()).then_some(Maps { uids, gids, helpers, deny: false })
     }
 
     pub fn effective_set(&self) -> CapSet {

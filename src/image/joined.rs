@@ -7,13 +7,13 @@
 
 use std::ffi::OsString;
 use std::fs::Metadata;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::error::{Error, Named, Result};
+use crate::error::{Error, Named, Result, WayOut};
 use crate::sys::overlay::is_opaque;
 
 /// How many links a path may lead through, as with the kernel.
@@ -24,16 +24,21 @@ pub fn is_whiteout(meta: &Metadata) -> bool {
     meta.file_type().is_char_device() && meta.rdev() == 0
 }
 
-/// What the layers, the highest first, have at a path without links; and in which it is.
+/// What the layers, the highest first, have at a path without links, as far as this user may look; and in which
+/// it is.
 pub fn below(lower: &[PathBuf], path: &Path) -> Option<(PathBuf, Metadata)> {
+    find(lower, path).ok().flatten()
+}
+
+fn find(lower: &[PathBuf], path: &Path) -> Result<Option<(PathBuf, Metadata)>> {
     for layer in lower {
-        match within(layer, path) {
-            Within::Found(place, meta) => return Some((place, meta)),
-            Within::Hidden => return None,
+        match within(layer, path)? {
+            Within::Found(place, meta) => return Ok(Some((place, meta))),
+            Within::Hidden => return Ok(None),
             Within::Below => {}
         }
     }
-    None
+    Ok(None)
 }
 
 enum Within {
@@ -44,39 +49,44 @@ enum Within {
     Below,
 }
 
-fn within(layer: &Path, path: &Path) -> Within {
+fn within(layer: &Path, path: &Path) -> Result<Within> {
     let (mut place, mut hides) = (layer.to_owned(), is_opaque(layer));
     let count = path.components().count();
     for (n, part) in path.components().enumerate() {
         place.push(part);
         match place.symlink_metadata() {
-            Err(_) if hides => return Within::Hidden,
-            Err(_) => return Within::Below,
-            Ok(meta) if is_whiteout(&meta) => return Within::Hidden,
-            Ok(meta) if n + 1 == count => return Within::Found(place, meta),
-            Ok(meta) if !meta.is_dir() => return Within::Hidden,
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => return Err(closed(e, &place)),
+            Err(_) if hides => return Ok(Within::Hidden),
+            Err(_) => return Ok(Within::Below),
+            Ok(meta) if is_whiteout(&meta) => return Ok(Within::Hidden),
+            Ok(meta) if n + 1 == count => return Ok(Within::Found(place, meta)),
+            Ok(meta) if !meta.is_dir() => return Ok(Within::Hidden),
             Ok(_) => hides |= is_opaque(&place),
         }
     }
-    Within::Below
+    Ok(Within::Below)
+}
+
+fn closed(e: std::io::Error, place: &Path) -> Error {
+    Error::from(e).at(place.display().to_string()).or_else_by(WayOut::AsOwner)
 }
 
 /// The file that a path of the joined tree leads to, through links.
-fn resolve(lower: &[PathBuf], path: &Path) -> Option<PathBuf> {
+fn resolve(lower: &[PathBuf], path: &Path) -> Result<Option<PathBuf>> {
     let parts = |path: &Path| -> Vec<OsString> {
         path.components().rev().map(|part| part.as_os_str().to_owned()).collect()
     };
     let (mut left, mut at, mut links) = (parts(path), PathBuf::new(), 0);
     let mut found = None;
     while let Some(part) = left.pop() {
-        match Path::new(&part).components().next()? {
-            Component::RootDir => at = PathBuf::new(),
-            Component::ParentDir => drop(at.pop()),
-            Component::Normal(name) => {
-                let (place, meta) = below(lower, &at.join(name))?;
+        match Path::new(&part).components().next() {
+            Some(Component::RootDir) => at = PathBuf::new(),
+            Some(Component::ParentDir) => drop(at.pop()),
+            Some(Component::Normal(name)) => {
+                let Some((place, meta)) = find(lower, &at.join(name))? else { return Ok(None) };
                 if meta.is_symlink() {
                     links += 1;
-                    left.extend(parts(&std::fs::read_link(&place).ok()?));
+                    left.extend(parts(&std::fs::read_link(&place).named(&place)?));
                 } else {
                     at.push(name);
                 }
@@ -85,18 +95,25 @@ fn resolve(lower: &[PathBuf], path: &Path) -> Option<PathBuf> {
             _ => {}
         }
         if links > LINKS {
-            return None;
+            return Ok(None);
         }
     }
-    found
+    Ok(found)
 }
 
 /// The text of a small file of the joined tree; None where there is none.
+///
+/// # Errors
+/// It may not be looked at, or is larger than that.
 pub fn read(lower: &[PathBuf], path: &Path, largest: u64) -> Result<Option<String>> {
-    let Some(place) = resolve(lower, path) else { return Ok(None) };
+    let Some(place) = resolve(lower, path)? else { return Ok(None) };
     let mut options = std::fs::OpenOptions::new();
     let nofollow = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-    let file = options.read(true).custom_flags(nofollow).open(&place).named(&place)?;
+    let file =
+        options.read(true).custom_flags(nofollow).open(&place).map_err(|e| match e.kind() {
+            ErrorKind::PermissionDenied => closed(e, &place),
+            _ => Error::from(e).at(place.display().to_string()),
+        })?;
     let mut bytes = Vec::new();
     file.take(largest + 1).read_to_end(&mut bytes).named(&place)?;
     if bytes.len() as u64 > largest {

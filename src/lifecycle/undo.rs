@@ -9,7 +9,8 @@ use nix::errno::Errno;
 
 use super::journal::{Journal, Undo};
 use crate::error::Result;
-use crate::sys::{At, Kernel, Unlinkat, look, write_file};
+use crate::facts;
+use crate::sys::{At, Kernel, Unlinkat, copy, look, mapped, write_file};
 
 /// Undoes one thing. Content when it is gone already: then the answer is false.
 pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
@@ -34,7 +35,22 @@ pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
         Undo::LeaveLeaf { own, leaf, handed } => leave_leaf(k, own, leaf, handed),
         Undo::Kill { pid, start_time } => kill_and_wait(k, *pid, *start_time),
         Undo::KillInRoot(path) => kill_in_root(k, path),
-        Undo::RemoveTree(path) => k.bulk(path, |k| crate::sys::copy::remove_tree(k, path)),
+        Undo::RemoveTree(path) => remove_tree(k, path),
+    }
+}
+
+/// A container of a user without root may have given files to ids that only its namespace let it have: there
+/// the user is root of them still.
+fn remove_tree(k: &Kernel, path: &Path) -> Result<bool> {
+    let remove = |k: &Kernel| k.bulk(path, |k| copy::remove_tree(k, path));
+    match remove(k) {
+        Err(e) if matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM)) => {
+            match facts::read().own_maps() {
+                Some(maps) => mapped::as_root(k, &maps, remove),
+                None => Err(e),
+            }
+        }
+        answer => answer,
     }
 }
 

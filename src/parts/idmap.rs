@@ -9,22 +9,15 @@
 //!
 //! The container waits meanwhile: until the maps are there it has no id to be.
 
-use std::path::Path;
-
 use oci_spec::runtime::LinuxIdMapping;
 
 use super::step::{Step, config};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Asked;
-use crate::sys::{At, Kernel, Pid, Setgroups, Setresgid, Setresuid, write_file};
+use crate::sys::idmap::{write_gids, write_uids};
+use crate::sys::{Kernel, Pid, Setgroups, Setresgid, Setresuid};
 
-/// One line of a map: `size` ids from `inside` on are those from `outside` on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Range {
-    pub inside: u32,
-    pub outside: u32,
-    pub size: u32,
-}
+pub use crate::sys::idmap::{Maps, Range, outside};
 
 /// What one step does.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,17 +30,6 @@ pub enum IdMap {
     BecomeRoot { groups: bool },
 }
 
-/// How the maps get written.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Maps {
-    pub uids: Vec<Range>,
-    pub gids: Vec<Range>,
-    /// Paths of newuidmap and newgidmap, where they have to do it.
-    pub helpers: Option<(String, String)>,
-    /// setgroups(2) is given up: an unprivileged map of one id.
-    pub deny: bool,
-}
-
 /// The config's ranges.
 pub fn ranges(mappings: &[LinuxIdMapping]) -> Vec<Range> {
     let range = |m: &LinuxIdMapping| Range {
@@ -58,41 +40,26 @@ pub fn ranges(mappings: &[LinuxIdMapping]) -> Vec<Range> {
     mappings.iter().map(range).collect()
 }
 
-/// What is behind an id of the container, on the host.
-pub fn outside(map: &[Range], inside: u32) -> Option<u32> {
-    let range = map.iter().find(|r| inside >= r.inside && inside - r.inside < r.size)?;
-    range.outside.checked_add(inside - range.inside)
-}
-
-impl Maps {
-    /// The runtime's two steps and the container's one. `asked` says whose idea the namespace was; None
-    /// that the config has the maps.
-    pub fn steps(&self, asked: Option<&Asked>) -> Vec<Step<IdMap>> {
-        let asked = |field: &str| asked.cloned().unwrap_or_else(|| config(field));
-        let helpers = self.helpers.clone().unzip();
-        let uids = IdMap::Uids { map: self.uids.clone(), helper: helpers.0 };
-        let gids = IdMap::Gids { map: self.gids.clone(), helper: helpers.1, deny: self.deny };
-        let root = IdMap::BecomeRoot { groups: !self.deny };
-        vec![
-            Step::runtime("uid_map", asked("linux.uidMappings"), uids),
-            Step::runtime("gid_map", asked("linux.gidMappings"), gids),
-            Step::container("become_root", asked("linux.uidMappings"), root),
-        ]
-    }
+/// The runtime's two steps and the container's one. `asked` says whose idea the namespace was; None that
+/// the config has the maps.
+pub fn steps(maps: &Maps, asked: Option<&Asked>) -> Vec<Step<IdMap>> {
+    let asked = |field: &str| asked.cloned().unwrap_or_else(|| config(field));
+    let helpers = maps.helpers.clone().unzip();
+    let uids = IdMap::Uids { map: maps.uids.clone(), helper: helpers.0 };
+    let gids = IdMap::Gids { map: maps.gids.clone(), helper: helpers.1, deny: maps.deny };
+    let root = IdMap::BecomeRoot { groups: !maps.deny };
+    vec![
+        Step::runtime("uid_map", asked("linux.uidMappings"), uids),
+        Step::runtime("gid_map", asked("linux.gidMappings"), gids),
+        Step::container("become_root", asked("linux.uidMappings"), root),
+    ]
 }
 
 /// Performs one step. `pid` is the container's first process.
 pub fn perform(k: &Kernel, what: &IdMap, pid: Pid) -> Result<()> {
     match what {
-        IdMap::Uids { map, helper: None } => write_map(k, pid, "uid_map", map),
-        IdMap::Gids { map, helper: None, deny } => {
-            if *deny {
-                write_file(k, At::CWD, &proc_file(pid, "setgroups"), "deny")?;
-            }
-            write_map(k, pid, "gid_map", map)
-        }
-        IdMap::Uids { map, helper: Some(program) }
-        | IdMap::Gids { map, helper: Some(program), .. } => run_helper(k, program, pid, map),
+        IdMap::Uids { map, helper } => write_uids(k, pid, map, helper.as_deref()),
+        IdMap::Gids { map, helper, deny } => write_gids(k, pid, map, helper.as_deref(), *deny),
         IdMap::BecomeRoot { groups } => {
             if *groups {
                 k.call(Setgroups(&[]))?;
@@ -100,31 +67,6 @@ pub fn perform(k: &Kernel, what: &IdMap, pid: Pid) -> Result<()> {
             k.call(Setresgid(0))?;
             k.call(Setresuid(0))
         }
-    }
-}
-
-fn proc_file(pid: Pid, name: &str) -> std::path::PathBuf {
-    match pid {
-        Pid(0) => format!("/proc/<pid of the container>/{name}").into(),
-        Pid(pid) => format!("/proc/{pid}/{name}").into(),
-    }
-}
-
-/// All lines in one write: the kernel takes a map once and whole.
-fn write_map(k: &Kernel, pid: Pid, name: &str, map: &[Range]) -> Result<()> {
-    let lines: Vec<String> =
-        map.iter().map(|r| format!("{} {} {}", r.inside, r.outside, r.size)).collect();
-    write_file(k, At::CWD, &proc_file(pid, name), &lines.join("\n"))
-}
-
-fn run_helper(k: &Kernel, program: &str, pid: Pid, map: &[Range]) -> Result<()> {
-    let mut args = vec![pid.0.to_string()];
-    for range in map {
-        args.extend([range.inside, range.outside, range.size].map(|n| n.to_string()));
-    }
-    match crate::sys::run(k, Path::new(program), &args, &[])? {
-        0 => Ok(()),
-        status => Err(Error::yours(format!("{program} ended with status {status}"))),
     }
 }
 
@@ -152,21 +94,5 @@ pub fn by_hand(what: &IdMap) -> Vec<String> {
         IdMap::BecomeRoot { groups: false } => {
             vec!["setpriv --reuid=0 --regid=0 --keep-groups --inh-caps=-all".into()]
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_looked_up_in_its_range() {
-        let map = [
-            Range { inside: 0, outside: 1000, size: 1 },
-            Range { inside: 1, outside: 100_000, size: 65_536 },
-        ];
-        assert_eq!(outside(&map, 0), Some(1000));
-        assert_eq!(outside(&map, 33), Some(100_032));
-        assert_eq!(outside(&map, 70_000), None);
     }
 }

@@ -58,7 +58,7 @@ pub enum What {
     /// the same changes made to a copy.
     Change { dir: String, texts: Vec<(PathBuf, &'static str)>, gone: Vec<PathBuf>, copy: bool },
     /// Notes in the store that its layers are in use, so that nobody takes them away.
-    Use { store: PathBuf, state: PathBuf, chain: Vec<Digest> },
+    Use { store: PathBuf, state: PathBuf, layers: Vec<(Digest, PathBuf)> },
     /// Short names for layers that lie elsewhere, the lowest first.
     Links(Vec<PathBuf>),
     /// The directories that overlay writes to, and the one that it is mounted on if that is not there.
@@ -93,7 +93,7 @@ pub fn perform(
 ) -> Result<()> {
     let folder = &overlay.folder;
     match &overlay.what {
-        What::Use { store, state, chain } => note_use(k, store, state, chain, journal),
+        What::Use { store, state, layers } => note_use(k, store, state, layers, journal),
         What::Change { dir, texts, gone, copy: false } => layer(k, &folder.join(dir), texts, gone),
         What::Change { dir, texts, gone, copy: true } => edit(k, &folder.join(dir), texts, gone),
         What::Links(dirs) => {
@@ -123,7 +123,7 @@ fn note_use(
     k: &Kernel,
     store: &Path,
     state: &Path,
-    chain: &[Digest],
+    layers: &[(Digest, PathBuf)],
     journal: &mut Journal,
 ) -> Result<()> {
     let Some(store) = Store::look(store)? else {
@@ -131,12 +131,13 @@ fn note_use(
     };
     journal.will(Undo::RemoveFile(store.user_file(state)))?;
     let _hold = store.hold(k).map_err(|e| store.or_another(e))?;
-    if let Some(gone) = chain.iter().find(|id| !look::is_dir(store.layer_dir(id))) {
+    if let Some((gone, _)) = layers.iter().find(|(_, dir)| !look::is_dir(dir)) {
         return Err(Error::yours(format!("layer {} of the image is gone", gone.short()))
             .because("somebody has taken it away from the store meanwhile")
             .try_this("the same again, which unpacks it anew"));
     }
-    store.use_layers(k, state, chain).map_err(|e| store.or_another(e))
+    let chain: Vec<Digest> = layers.iter().map(|(id, _)| id.clone()).collect();
+    store.use_layers(k, state, &chain).map_err(|e| store.or_another(e))
 }
 
 /// A directory with what it has of its own. To others it must look like the files that it hides: a

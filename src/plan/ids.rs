@@ -24,7 +24,7 @@ impl Config<'_> {
 
     pub(super) fn id_maps(&self) -> Steps<idmap::IdMap> {
         let asked = self.adds_user.then(|| needed("a runtime without root"));
-        self.maps.iter().flat_map(|maps| maps.steps(asked.as_ref())).collect()
+        self.maps.iter().flat_map(|maps| idmap::steps(maps, asked.as_ref())).collect()
     }
 
     pub(super) fn in_user_namespace(&self) -> bool {
@@ -110,23 +110,14 @@ pub(super) fn maps(
 
 /// Id 0 is this user; 1 and up are the user's subordinate ranges, where there are any.
 fn own_ranges(facts: &Facts, warnings: &mut Vec<String>) -> (Vec<Range>, Vec<Range>) {
-    let with = |own: u32, sub: &[(u32, u32)]| {
-        let mut map = vec![Range { inside: 0, outside: own, size: 1 }];
-        let mut next = 1;
-        for (start, count) in sub {
-            map.push(Range { inside: next, outside: *start, size: *count });
-            next += count;
-        }
-        map
-    };
-    let complete = !facts.subuids.is_empty() && !facts.subgids.is_empty();
-    if complete && facts.idmap_helpers.is_some() {
-        return (with(facts.uid, &facts.subuids), with(facts.gid, &facts.subgids));
+    if let Some(maps) = facts.own_maps() {
+        return (maps.uids, maps.gids);
     }
-    let lacking = match complete {
-        true => "newuidmap and newgidmap are not in PATH (Debian's package uidmap has them)",
-        false => "/etc/subuid and /etc/subgid give this user no ranges",
+    let lacking = match facts.subuids.is_empty() || facts.subgids.is_empty() {
+        false => "newuidmap and newgidmap are not in PATH (Debian's package uidmap has them)",
+        true => "/etc/subuid and /etc/subgid give this user no ranges",
     };
     warnings.push(format!("Only one id is mapped, this user's as root: {lacking}."));
-    (with(facts.uid, &[]), with(facts.gid, &[]))
+    let alone = |own| vec![Range { inside: 0, outside: own, size: 1 }];
+    (alone(facts.uid), alone(facts.gid))
 }

@@ -98,7 +98,8 @@ impl Config<'_> {
             }
             (Some(Layers::Image { store, chain, dirs }), Some(_)) => {
                 let state = self.state_dir();
-                let used = overlay::used_step(root, store, &state, chain);
+                let known = chain.iter().cloned().zip(dirs.iter().cloned());
+                let used = overlay::used_step(root, store, &state, known);
                 let layers = overlay::layers_of(root, dirs, owner);
                 let layers = std::iter::once(used).chain(layers).collect();
                 (vec![tree::place_step(root, owner)], layers)

@@ -121,6 +121,8 @@ pub enum Prctl {
     SetName(&'static str),
     /// PR_SET_CHILD_SUBREAPER: orphans below this process come to it.
     SetChildSubreaper,
+    /// PR_SET_PDEATHSIG: this signal comes when the parent ends.
+    SetPdeathsig(i32),
 }
 
 impl Prctl {
@@ -139,6 +141,7 @@ impl Prctl {
             Prctl::SetDumpable(on) => [libc::PR_SET_DUMPABLE as _, (*on).into(), 0],
             Prctl::SetName(_) => [libc::PR_SET_NAME as _, 0, 0],
             Prctl::SetChildSubreaper => [libc::PR_SET_CHILD_SUBREAPER as _, 1, 0],
+            Prctl::SetPdeathsig(signal) => [libc::PR_SET_PDEATHSIG as _, *signal as _, 0],
         }
     }
 }
@@ -174,6 +177,9 @@ impl Syscall for Prctl {
             ),
             Prctl::SetName(name) => op("PR_SET_NAME").with("name", Arg::Str((*name).into())),
             Prctl::SetChildSubreaper => op("PR_SET_CHILD_SUBREAPER").with("set", Arg::Int(1)),
+            Prctl::SetPdeathsig(signal) => {
+                op("PR_SET_PDEATHSIG").with("sig", Arg::name(super::signal_name(*signal)))
+            }
         }
     }
 

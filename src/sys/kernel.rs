@@ -97,6 +97,19 @@ impl<'a> Kernel<'a> {
         other
     }
 
+    /// Another process that goes on with the same step: what it tells, if anybody listens here, `observer`
+    /// hears.
+    pub(super) fn elsewhere<'b>(&self, pid: i32, observer: &'b dyn Observer) -> Kernel<'b> {
+        let manner = match self.manner {
+            Manner::Silent => Manner::Silent,
+            Manner::Told(_) => Manner::Told(observer),
+            Manner::Pretended(_) => Manner::Pretended(observer),
+        };
+        let other = self.in_manner(manner, self.lane);
+        other.pid.set(pid);
+        other
+    }
+
     /// Performs a call and reports it. The error says the call and what the kernel answered.
     pub fn call<S: Syscall>(&self, call: S) -> Result<S::Answer> {
         self.ask(call, &[])

@@ -26,9 +26,11 @@ pub mod system;
 
 pub mod below;
 pub mod home;
+pub mod idmap;
 #[cfg(lie)]
 mod lie;
 pub mod look;
+pub mod mapped;
 pub mod numbers;
 pub mod overlay;
 pub mod plumbing;

@@ -28,7 +28,7 @@ use crate::error::{Error, Result};
 const ENDS: [Signal; 4] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM];
 
 /// The signal that asks this process to end, if one is blocked and waits.
-fn asked() -> Option<i32> {
+pub(super) fn asked() -> Option<i32> {
     let mut waiting = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: the call fills in the set, and fails only for a pointer to nowhere.
     let waiting = unsafe {

@@ -115,6 +115,7 @@ const CALLS: &[(&str, Takes)] = &[
 
 /// prctl(2) is many calls: by its first number, its name and what that one takes.
 const PRCTL: &[(u64, &str, Takes)] = &[
+    (1, "PR_SET_PDEATHSIG", &[OP, ("sig", Signal)]),
     (4, "PR_SET_DUMPABLE", &[OP, ("dumpable", Name(names::DUMPABLE))]),
     (8, "PR_SET_KEEPCAPS", &[OP, ("state", Int)]),
     (15, "PR_SET_NAME", &[OP, ("name", Text)]),

@@ -16,7 +16,8 @@ pub struct Place {
 pub fn base() -> Image {
     let passwd = "root:x:0:0::/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\n";
     let group = "root:x:0:\nweb:x:34:\nlogs:x:4:web\n";
-    let applets = "sh cat ls id env pwd echo grep touch rm true sleep mkdir wc hostname stat";
+    let applets =
+        "sh cat ls id env pwd echo grep touch rm true sleep mkdir wc hostname stat chown chmod";
     let links = applets.split(' ').map(|name| symlink(&format!("bin/{name}"), "busybox"));
     let binary = std::fs::read(busybox().unwrap()).unwrap();
     let first = [dir("bin"), dir("etc"), dir("srv"), file("bin/busybox", binary).mode(0o755)];

@@ -2,10 +2,12 @@
 
 use clap::Args;
 
-use crate::cli::image::{StoreArgs, count, silent, size};
+use crate::cli::image::{StoreArgs, as_owner, count, silent, size};
 use crate::cli::say;
 use crate::error::Result;
-use crate::image::store::Pruned;
+use crate::facts;
+use crate::image::store::{Pruned, Store};
+use crate::sys::idmap::Maps;
 
 #[derive(Debug, Args)]
 pub struct Prune {
@@ -16,12 +18,17 @@ pub struct Prune {
 impl Prune {
     pub fn perform(&self) -> Result<i32> {
         let pruned = match self.store.look()? {
-            Some(store) => store.prune(&silent())?,
+            Some(store) => as_owner(owners(&store).as_ref(), || store.prune(&silent()))?,
             None => Pruned::default(),
         };
         tell(pruned)?;
         Ok(0)
     }
+}
+
+/// Who takes its layers away, if that is not simply this user.
+pub(super) fn owners(store: &Store) -> Option<Maps> {
+    store.has_mapped().then(facts::read)?.own_maps()
 }
 
 /// What was taken away, as a line.

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::Context;
-use crate::cli::image::{StoreArgs, silent, with_room};
+use crate::cli::image::{StoreArgs, as_owner, silent, with_room};
 use crate::cli::narration::Observers;
 use crate::cli::say;
 use crate::error::Result;
 use crate::event::Lane;
+use crate::facts;
 use crate::image::document::Platform;
 use crate::image::layer::How;
 use crate::image::names::Place;
@@ -81,19 +82,27 @@ impl Pull {
     pub fn perform(&self, _context: &Context) -> Result<i32> {
         let places = self.places.iter().map(|text| Place::parse(text));
         let places = places.collect::<Result<Vec<Place>>>()?;
+        // Files that are unpacked keep their owners where this user has ids for them.
+        let maps = self.unpack.then(|| facts::read().own_maps()).flatten();
+        let (store, marks) = (Store::open(&silent(), &self.store.dir())?, look::ids().0 != 0);
+        let store = maps.iter().fold(store, Store::mapped);
+        as_owner(maps.as_ref(), || {
+            self.pull(places, &store, self.unpack.then(|| How::overlay(marks)))
+        })
+    }
+
+    fn pull(&self, places: Vec<Place>, store: &Store, unpack: Option<How>) -> Result<i32> {
         let wish = self.access.platform()?;
         let observers = Observers::of_lines(self.events.as_ref(), self.quiet, self.color)?;
         let manner = observers.any().map_or(Manner::Silent, Manner::Told);
         let k = Kernel::new(manner, Lane::Runtime, look::pid());
-        let store = Store::open(&silent(), &self.store.dir())?;
-        let unpack = self.unpack.then(|| How::overlay(look::ids().0 != 0));
         let insists = self.access.platform.is_some();
         let (bars, usual) = (!self.quiet, pull::Options::default());
         let options = pull::Options { bars, unpack, insists, ..usual };
         for place in places {
-            let source = self.access.source(&k, place, &store)?;
+            let source = self.access.source(&k, place, store)?;
             let name = source.kept_name();
-            match pull(&k, &store, &*source, &name, &wish, &options) {
+            match pull(&k, store, &*source, &name, &wish, &options) {
                 Ok(top) => say::line(&format!("{name} {}", top.digest))?,
                 Err(e) => {
                     let remedy = "learnc prune, or --store DIR on a disk with more room";

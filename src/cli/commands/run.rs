@@ -140,7 +140,7 @@ impl Run {
             )
             .try_this(format!("learnc run {word}, or learnc run --from SOURCE -- CMD")));
         }
-        let found = self.image.find(word)?;
+        let found = self.image.find(word, &facts)?;
         if found.is_none() {
             self.image.agree(word)?;
         }

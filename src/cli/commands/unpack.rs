@@ -11,6 +11,7 @@ use crate::cli::narration::Observers;
 use crate::cli::say;
 use crate::error::{Error, Result};
 use crate::event::Lane;
+use crate::facts;
 use crate::image::document::Platform;
 use crate::image::layer::{How, unpack_image};
 use crate::image::names::Place;
@@ -20,7 +21,8 @@ use crate::image::store::{MENDS, Store};
 use crate::perform::attend::Signals;
 use crate::render::json::Target;
 use crate::render::terminal::look::When;
-use crate::sys::{Kernel, Manner, look, stop};
+use crate::sys::idmap::Maps;
+use crate::sys::{Kernel, Manner, look, mapped, stop};
 
 #[derive(Debug, Args)]
 pub struct Unpack {
@@ -34,6 +36,10 @@ pub struct Unpack {
     /// The machine that the image is for: os/architecture[/variant] [default: this one]
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
+    /// Without root: keep the owners of files, as ids that /etc/subuid and /etc/subgid give to this user. Only in
+    /// a user namespace can they be removed again: unshare --map-auto --map-root-user rm -r DIR
+    #[arg(long)]
+    pub map_owners: bool,
     /// Say nothing but errors
     #[arg(short, long)]
     pub quiet: bool,
@@ -86,15 +92,35 @@ impl Unpack {
         })
     }
 
+    /// Which ids the files may belong to, beside this user's.
+    fn maps(&self) -> Result<Option<Maps>> {
+        let facts = self.map_owners.then(facts::read).filter(|facts| !facts.is_root());
+        let lack = || {
+            Error::yours("there is one id only that files of this user can belong to")
+                .at("--map-owners")
+                .because(
+                    "newuidmap and newgidmap, and lines in /etc/subuid and /etc/subgid, give more",
+                )
+                .try_this("learnc doctor, or leave it out: all files are this user's then")
+        };
+        facts.map(|facts| facts.own_maps().ok_or_else(lack)).transpose()
+    }
+
     fn unpack(&self, k: &Kernel) -> Result<()> {
         let wish =
             self.platform.as_deref().map_or_else(|| Ok(Platform::here()), Platform::parse)?;
         let place = self.store.clone().unwrap_or_else(Store::place);
         let store = Store::look(&place)?.ok_or_else(|| self.missing(&place))?;
         let top = store.find(&self.image)?.ok_or_else(|| self.missing(&place))?;
+        let maps = self.maps()?;
         let _hold = store.hold(k)?;
         let image = store.image(k, &top, &wish)?;
-        let tally = unpack_image(k, &store, &image, &self.dir, &How::applied())
+        let unpack = |k: &Kernel| unpack_image(k, &store, &image, &self.dir, &How::applied());
+        let unpacked = match &maps {
+            Some(maps) => mapped::as_root(k, maps, unpack),
+            None => unpack(k),
+        };
+        let tally = unpacked
             .map_err(|e| with_room(e, &self.dir, "a folder on a disk with more room"))
             .map_err(|e| match image.manifest.layers.iter().any(|l| store.is_damaged(l)) {
                 true => e.try_this(MENDS),

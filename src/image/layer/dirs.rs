@@ -126,8 +126,11 @@ fn begin(k: &Kernel, dir: &Path) -> Result<PathBuf> {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     let algorithm = dir.parent().unwrap_or(dir);
     let make = |path: &Path| k.ask(Mkdirat { dir: At::CWD, path, mode: 0o700 }, &[Errno::EEXIST]);
-    if !look::is_dir(algorithm) {
-        make(algorithm).or_else(ignore(Errno::EEXIST))?;
+    // A set of layers, and in it a folder for each algorithm.
+    for place in [algorithm.parent().unwrap_or(algorithm), algorithm] {
+        if !look::is_dir(place) {
+            make(place).or_else(ignore(Errno::EEXIST))?;
+        }
     }
     loop {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);

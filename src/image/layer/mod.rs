@@ -31,6 +31,8 @@ mod white;
 
 use std::io::Read;
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::image::digest::Digest;
@@ -86,7 +88,7 @@ pub struct Limits {
 }
 
 /// What was made of a layer, or of several, and what could not be.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     pub layers: u64,
     pub files: u64,
@@ -187,7 +189,10 @@ impl Tally {
                 self.attributes_dropped,
                 "attributes of overlayfs dropped, which no layer may set".to_owned(),
             ),
-            (self.owners_changed, "entries of other owners, which are this user's now".to_owned()),
+            (
+                self.owners_changed,
+                "entries of owners who are not here, which are this user's now".to_owned(),
+            ),
         ];
         let there = lacks.into_iter().filter(|(count, _)| *count > 0);
         there.map(|(count, text)| format!("{count} {text}")).collect()

@@ -64,7 +64,8 @@ impl Store {
         }
         let blobs = digests_in(&self.dir().join("blobs")).into_iter().map(|(digest, _)| digest);
         report.unnamed = blobs.filter(|digest| !reached.contains(digest)).collect();
-        report.unpacked = digests_in(&self.layers()).into_iter().map(|(chain, _)| chain).collect();
+        let unpacked = self.layer_sets().into_iter().flat_map(|set| digests_in(&set));
+        report.unpacked = unpacked.map(|(chain, _)| chain).collect();
         let inside =
             |path: PathBuf| path.strip_prefix(self.dir()).map(PathBuf::from).unwrap_or(path);
         report.unfinished = self.unfinished().into_iter().map(inside).collect();

@@ -7,6 +7,7 @@
 //!   oci-layout  index.json       the names, each with the descriptor of an index or a manifest
 //!   blobs/sha256/<hex>           documents, and layers as they came
 //!   layers/sha256/<hex>/         a layer unpacked, by its chain id
+//!   layers/ids-<hex>/            others, whose owners are ids that a user has in a namespace
 //!   ingest/                      what is still being written
 //!   users/                       which unpacked layers a container is made of
 //!   names.lock  adding.lock      held by flock(2), never removed
@@ -44,6 +45,7 @@ use super::digest::{Digest, Sum};
 use super::document::{Descriptor, LARGEST};
 use crate::error::{Error, Named, Result, WayOut};
 use crate::event::Event;
+use crate::sys::idmap::{Maps, Range};
 use crate::sys::{Kernel, home, look};
 
 pub use check::{Problem, Report};
@@ -55,6 +57,7 @@ pub use reach::Listed;
 
 const LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
+const IDS: &str = "ids-";
 
 /// What to do about a store in which something is not as it should be.
 pub const MENDS: &str =
@@ -64,6 +67,8 @@ pub const MENDS: &str =
 #[derive(Debug, Clone)]
 pub struct Store {
     dir: PathBuf,
+    /// Below `layers/`, where those are whose owners are ids of these maps; None for a store's usual ones.
+    ids: Option<String>,
 }
 
 impl Store {
@@ -74,7 +79,7 @@ impl Store {
 
     /// Opens the store, and makes it if it is not there.
     pub fn open(k: &Kernel, dir: &Path) -> Result<Store> {
-        let store = Store { dir: std::path::absolute(dir).named(dir)? };
+        let store = Store { dir: std::path::absolute(dir).named(dir)?, ids: None };
         if !store.dir.join(LAYOUT).is_file() {
             store.is_empty()?;
             store.make(k).map_err(|e| store.or_another(e))?;
@@ -88,7 +93,7 @@ impl Store {
 
     /// The store, if there is one; nothing is made. What may not be looked at is an error.
     pub fn look(dir: &Path) -> Result<Option<Store>> {
-        let store = Store { dir: std::path::absolute(dir).named(dir)? };
+        let store = Store { dir: std::path::absolute(dir).named(dir)?, ids: None };
         let path = store.dir.join(LAYOUT);
         match path.metadata() {
             Ok(meta) if meta.is_file() => {}
@@ -213,7 +218,39 @@ impl Store {
     /// Where a layer is unpacked, by its chain id. What is there is complete: it is made in
     /// `layers/tmp-...` under a [hold](Store::hold), and renamed.
     pub fn layer_dir(&self, chain: &Digest) -> PathBuf {
-        self.layers().join(chain.algorithm().name()).join(chain.hex())
+        let layers = match &self.ids {
+            Some(ids) => self.layers().join(ids),
+            None => self.layers(),
+        };
+        layers.join(chain.algorithm().name()).join(chain.hex())
+    }
+
+    /// The same store with the layers whose owners are ids of these maps, as root of a namespace with them
+    /// unpacks them. Others of the same digests, all of one owner, may be beside them.
+    pub fn mapped(self, maps: &Maps) -> Store {
+        let text = |map: &[Range]| {
+            let lines = map.iter().map(|r| format!("{} {} {}\n", r.inside, r.outside, r.size));
+            lines.collect::<String>()
+        };
+        let ids = Digest::of([text(&maps.uids), text(&maps.gids)].join("\n").as_bytes());
+        Store { ids: Some(format!("{IDS}{}", ids.short())), ..self }
+    }
+
+    /// The folders that unpacked layers are in: the usual one, and one for each set of maps.
+    fn layer_sets(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.layers()).into_iter().flatten().flatten();
+        let named = |entry: &std::fs::DirEntry| {
+            entry.file_name().as_encoded_bytes().starts_with(IDS.as_bytes())
+        };
+        let mut sets: Vec<PathBuf> = entries.filter(named).map(|entry| entry.path()).collect();
+        sets.sort();
+        sets.insert(0, self.layers());
+        sets
+    }
+
+    /// Whether some of it can only be taken away as root of a namespace with this user's ids.
+    pub fn has_mapped(&self) -> bool {
+        self.layer_sets().len() > 1
     }
 
     fn layers(&self) -> PathBuf {

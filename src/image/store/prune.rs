@@ -15,7 +15,7 @@ use crate::image::digest::{Algorithm, Digest};
 use crate::sys::{Kernel, copy, look, stop};
 
 /// What was taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Pruned {
     pub blobs: usize,
     /// Unpacked ones.
@@ -52,7 +52,8 @@ impl Store {
                     pruned.blobs += 1;
                 }
             }
-            for (digest, path) in digests_in(&self.layers()) {
+            let sets = self.layer_sets().into_iter();
+            for (digest, path) in sets.flat_map(|set| digests_in(&set)) {
                 if !chains.contains(&digest) {
                     pruned.bytes += remove_layer(k, &path)?;
                     pruned.layers += 1;
@@ -100,7 +101,8 @@ impl Store {
             path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"tmp-"))
         };
         let mut paths: Vec<PathBuf> = list(self.dir().join("ingest")).map(|e| e.path()).collect();
-        paths.extend(list(self.layers()).map(|e| e.path()).filter(is_tmp));
+        let sets = self.layer_sets().into_iter().flat_map(list);
+        paths.extend(sets.map(|e| e.path()).filter(is_tmp));
         paths.sort();
         paths
     }

@@ -45,9 +45,14 @@ pub fn layers_of_two(root: &Path, owner: Option<(u32, u32)>) -> Vec<Step<Overlay
 }
 
 /// Says whose layers of the store are used.
-pub fn used_step(root: &Path, store: &Path, state: &Path, chain: &[Digest]) -> Step<Overlay> {
-    let (store, state, chain) = (store.to_owned(), state.to_owned(), chain.to_vec());
-    step(root, "layers_used", What::Use { store, state, chain })
+pub fn used_step(
+    root: &Path,
+    store: &Path,
+    state: &Path,
+    layers: impl Iterator<Item = (Digest, PathBuf)>,
+) -> Step<Overlay> {
+    let (store, state, layers) = (store.to_owned(), state.to_owned(), layers.collect());
+    step(root, "layers_used", What::Use { store, state, layers })
 }
 
 /// Layers that lie elsewhere, the lowest first, and what is written to.

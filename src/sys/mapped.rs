@@ -1,0 +1,121 @@
+//! Work on files whose owners are not this user: in a user namespace where the user is root.
+//!
+//! user_namespaces(7). What belongs to an id of /etc/subuid is out of its user's reach, but not out of that of root in
+//! a namespace into which both are mapped. The work is done by a child born in one; when it is done, the namespace
+//! is gone. The child waits for its maps, tells what it does to whoever listens here, and says what came of it:
+//!
+//! ```text
+//!   here                                child
+//!   ────                                ─────
+//!   clone3(CLONE_NEWUSER) ──────────►   waits
+//!   …the maps…
+//!   go                    ──────────►   works
+//!                         ◄──────────   Told(event)     any number
+//!                         ◄──────────   Done(answer)
+//!   reaps it
+//! ```
+
+use nix::errno::Errno;
+use nix::poll::PollFlags;
+use nix::sched::CloneFlags;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::os::fd::AsFd;
+
+use super::idmap::{Maps, write_gids, write_uids};
+use super::{Clone3, Fd, Fork, Kernel, Kill, Pid, Prctl, look, plumbing, stop};
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer};
+
+/// What the child says.
+#[derive(Serialize, Deserialize)]
+enum Said<T> {
+    Told(Event),
+    Done(Result<T>),
+}
+
+/// Has the work done as root of a user namespace with these maps. To be called by a process with one thread; the
+/// child may begin others. If this process is asked to end, the child is asked too.
+pub fn as_root<T: Serialize + DeserializeOwned>(
+    k: &Kernel,
+    maps: &Maps,
+    work: impl FnOnce(&Kernel) -> Result<T>,
+) -> Result<T> {
+    let _later = stop::later()?;
+    let (ours, theirs) = plumbing::conversation()?;
+    match k.call(Clone3 { flags: CloneFlags::CLONE_NEWUSER, into_cgroup: None })? {
+        Fork::Child => {
+            drop(ours);
+            let answer = when_mapped(k, &theirs, work);
+            let told = answer.map_or(Ok(()), |answer| say(&theirs, &Said::Done(answer)));
+            plumbing::leave(told.is_err().into())
+        }
+        Fork::Parent(pid) => {
+            drop(theirs);
+            let helpers = maps.helpers.as_ref();
+            let (users, groups) = (helpers.map(|h| h.0.as_str()), helpers.map(|h| h.1.as_str()));
+            let begun = write_uids(k, pid, &maps.uids, users)
+                .and_then(|()| write_gids(k, pid, &maps.gids, groups, maps.deny))
+                .and_then(|()| {
+                    Ok(plumbing::send(&ours, b"go", None).map_err(std::io::Error::from)?)
+                });
+            let answer = begun.and_then(|()| answer(k, &ours, pid));
+            // A child that still waits for its maps leaves now.
+            drop(ours);
+            let status = plumbing::reap(pid.0)?;
+            answer?.unwrap_or_else(|| {
+                Err(Error::yours(format!("the process that does it ended with status {status}")))
+            })
+        }
+    }
+}
+
+/// The child's side: None if it was never told to begin.
+fn when_mapped<T>(
+    k: &Kernel,
+    talk: &Fd,
+    work: impl FnOnce(&Kernel) -> Result<T>,
+) -> Option<Result<T>> {
+    let begin = plumbing::receive(talk, &mut Vec::new());
+    if !matches!(begin, Ok(Some(_))) {
+        return None;
+    }
+    let observer = Told(talk);
+    let k = k.elsewhere(look::pid(), &observer);
+    // Who began it is its end, too.
+    let bound = k.call(Prctl::SetPdeathsig(nix::libc::SIGKILL));
+    Some(bound.and_then(|()| work(&k)))
+}
+
+fn say<T: Serialize>(talk: &Fd, what: &Said<T>) -> Result<()> {
+    Ok(plumbing::send(talk, &serde_json::to_vec(what)?, None).map_err(std::io::Error::from)?)
+}
+
+/// Hears what the child says to its end, and tells what is to be told.
+fn answer<T: DeserializeOwned>(k: &Kernel, talk: &Fd, pid: Pid) -> Result<Option<Result<T>>> {
+    let (mut buffer, mut asked) = (Vec::new(), false);
+    loop {
+        if !asked && stop::wait(talk.as_fd(), PollFlags::POLLIN, None).is_err() {
+            asked = true;
+            if let Some(signal) = stop::asked() {
+                let _ = k.ask(Kill { pid, signal }, &[Errno::ESRCH]);
+            }
+        }
+        match plumbing::receive(talk, &mut buffer).map_err(std::io::Error::from)? {
+            None => return Ok(None),
+            Some(_) => match serde_json::from_slice(&buffer)? {
+                Said::Told(event) => k.tell(|_| event),
+                Said::Done(answer) => return Ok(Some(answer)),
+            },
+        }
+    }
+}
+
+/// Listens in the child, for whoever listens here.
+struct Told<'a>(&'a Fd);
+
+impl Observer for Told<'_> {
+    fn see(&self, event: &Event) {
+        // Nobody is there to be told of it; and what came of the work is said in any case.
+        let _ = say(self.0, &Said::<()>::Told(event.clone()));
+    }
+}

@@ -1,0 +1,184 @@
+//! Without root, files belong to whom the image says, as ids of /etc/subuid; and what belongs to them goes again.
+//!
+//! What an id is on this host is read from subuid(5) here, and asked of the files by lstat(2).
+
+#![allow(clippy::disallowed_methods, reason = "a test makes its files and processes itself")]
+
+mod support;
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use support::bundle::ran;
+use support::imaged::*;
+use support::images::*;
+use support::*;
+
+/// In which files belong to root, to the user web, and to an id that no range has.
+fn owned() -> Image {
+    let closed = |path: &str| dir(path).owner(33, 34).mode(0o700);
+    let files = [
+        closed("home"),
+        file("home/letter", "dear\n").owner(33, 34).mode(0o600),
+        dir("nobodys").owner(4_000_000_000, 0),
+        file("etc/shadow", "").owner(0, 42).mode(0o640),
+    ];
+    base().layer(layer(files)).set("/config/User", json!("web"))
+}
+
+/// What an id of a container is outside: root is this user, and the others follow in the range of the file.
+fn outside(file: &str, inside: u32, own: u32) -> u32 {
+    let name = learnc::facts::login_name().unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    let line = text.lines().find(|line| line.split(':').next() == Some(&name)).unwrap();
+    let first: u32 = line.split(':').nth(1).unwrap().parse().unwrap();
+    if inside == 0 { own } else { first + inside - 1 }
+}
+
+fn owner_outside(uid: u32, gid: u32) -> (u32, u32) {
+    let (own, group) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    (outside("/etc/subuid", uid, own), outside("/etc/subgid", gid, group))
+}
+
+fn owner(path: &Path) -> (u32, u32) {
+    let meta = path.symlink_metadata().unwrap();
+    (meta.uid(), meta.gid())
+}
+
+/// The unpacked layers below the store of images.
+fn layers(place: &Place) -> Vec<PathBuf> {
+    let all = std::process::Command::new("find")
+        .arg(place.bundle.data().join("learnc/images/layers"))
+        .args(["-path", "*/sha256/*", "-prune"])
+        .output()
+        .unwrap();
+    String::from_utf8(all.stdout).unwrap().lines().map(PathBuf::from).collect()
+}
+
+/// Folders of runs in the data folder.
+fn runs(place: &Place) -> usize {
+    let entries = std::fs::read_dir(place.bundle.data().join("learnc")).into_iter().flatten();
+    entries.filter(|e| e.as_ref().unwrap().file_name() != "images").count()
+}
+
+/// Takes the store's layers away, since this user cannot.
+fn empty(place: &Place) {
+    let image = ran(&mut place.learnc(&["images", "--quiet"])).ok().stdout;
+    image.lines().for_each(|id| drop(ran(&mut place.learnc(&["rmi", id])).ok()));
+    ran(&mut place.learnc(&["prune"])).ok();
+    assert_eq!(layers(place), Vec::<PathBuf>::new());
+}
+
+fn whom_the_image_names_finds_its_own_files() {
+    let place = place(owned());
+    let script = "stat -c %u:%g,%n /home /home/letter /etc/shadow; cat /home/letter; \
+                  echo mine > /home/new; stat -c %u:%g /home/new";
+    let said = place.says(&[], &["sh", "-c", script]);
+    assert_eq!(said, "33:34,/home\n33:34,/home/letter\n0:42,/etc/shadow\ndear\n33:34\n");
+    let homes: Vec<_> =
+        layers(&place).iter().map(|l| l.join("home")).filter(|p| p.exists()).collect();
+    assert_eq!(homes.len(), 1);
+    assert_eq!(owner(&homes[0]), owner_outside(33, 34));
+    assert_eq!(owner(&homes[0].with_file_name("nobodys")), owner_outside(0, 0), "no id is like it");
+    assert_eq!(place.says(&[], &["cat", "/home/letter"]), "dear\n", "the same layers again");
+    assert_eq!(runs(&place), 0, "what it has written is gone");
+    empty(&place);
+}
+
+fn what_is_pulled_and_unpacked_is_what_is_run() {
+    let place = place(owned());
+    let pulled = ran(&mut place.learnc(&["pull", "--quiet", "--unpack", &place.image()])).ok();
+    let name = pulled.stdout.split(' ').next().unwrap().to_owned();
+    let before = layers(&place);
+    assert_eq!(before.len(), 3);
+    let said = ran(&mut place.learnc(&["run", "--quiet", &name, "--", "cat", "/home/letter"])).ok();
+    assert_eq!((said.stdout.as_str(), layers(&place)), ("dear\n", before));
+    let checked = ran(&mut place.learnc(&["image", "check"])).ok().stdout;
+    assert!(checked.contains("3 layers unpacked"), "{checked}");
+    empty(&place);
+}
+
+fn what_a_container_gave_away_goes_with_it() {
+    let place = place(base());
+    let give = "mkdir -p /q/r; touch /q/f /q/r/g; chown -R 5:6 /q; chmod 700 /q; stat -c %u:%g /q";
+    let said = ran(&mut place.learnc(&["run", "--quiet", &place.image(), "--", "sh", "-c", give]));
+    assert_eq!(said.ok().stdout, "5:6\n");
+    assert_eq!(runs(&place), 0);
+    let kept =
+        ["run", "--quiet", "--keep", "--name", "kept", &place.image(), "--", "sh", "-c", give];
+    ran(&mut place.learnc(&kept)).ok();
+    let upper = place.bundle.data().join("learnc/kept/upper/q");
+    assert_eq!(owner(&upper), owner_outside(5, 6));
+    ran(&mut place.learnc(&["delete", "kept"])).ok();
+    assert_eq!(runs(&place), 0);
+    empty(&place);
+}
+
+fn an_image_is_unpacked_with_its_owners_or_with_one() {
+    let place = place(owned());
+    let name = place.pulled();
+    let (one, all) = (place.bundle.dir.join("one"), place.bundle.dir.join("all"));
+    let unpack = |switches: &[&str], to: &Path| {
+        let to = to.display().to_string();
+        ran(&mut place.learnc(&[&["unpack", "--color", "never"], switches, &[&name, &to]].concat()))
+    };
+    let said = unpack(&[], &one).ok().stdout;
+    assert!(said.contains("entries of owners who are not here"), "{said}");
+    assert_eq!(owner(&one.join("home/letter")), owner_outside(0, 0));
+    let said = unpack(&["--map-owners"], &all).ok().stdout;
+    assert!(said.contains("1 entries of owners who are not here"), "{said}");
+    assert_eq!(owner(&all.join("home")), owner_outside(33, 34));
+    assert_eq!(owner(&all.join("etc/shadow")), owner_outside(0, 42));
+    let remove = ["--map-auto", "--map-root-user", "rm", "-r", &all.display().to_string()];
+    ran(std::process::Command::new("unshare").args(remove)).ok();
+}
+
+/// As for a user whom nobody has given more ids: newuidmap is not in PATH.
+fn with_one_id_all_is_this_users() {
+    let place = place(owned());
+    let name = place.pulled();
+    let to = place.bundle.dir.join("all").display().to_string();
+    let mut unpack = place.learnc(&["unpack", "--map-owners", &name, &to]);
+    let said = ran(unpack.env("PATH", "/nowhere"));
+    assert_eq!(said.status, 1);
+    let text = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["--map-owners: there is one id only", "newuidmap", "learnc doctor"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!Path::new(&to).exists());
+    let mut run =
+        place.learnc(&["run", "--quiet", "-u", "0", &name, "--", "stat", "-c", "%u", "/home"]);
+    assert_eq!(ran(run.env("PATH", "/nowhere")).ok().stdout, "0\n");
+    // The same layers with owners are others.
+    assert_eq!(place.says(&[], &["stat", "-c", "%u", "/home"]), "33\n");
+    empty(&place);
+}
+
+fn main() {
+    let ranges: &[Need] = &[Need::IdRanges, Need::Containers, Need::Busybox];
+    let joined = [ranges, &[Need::Joins]].concat();
+    suite(vec![
+        test(
+            "whom the image names finds its own files",
+            &joined,
+            whom_the_image_names_finds_its_own_files,
+        ),
+        test(
+            "what is pulled and unpacked is what is run",
+            &joined,
+            what_is_pulled_and_unpacked_is_what_is_run,
+        ),
+        test(
+            "what a container gave away goes with it",
+            &joined,
+            what_a_container_gave_away_goes_with_it,
+        ),
+        test(
+            "an image is unpacked with its owners, or with one",
+            ranges,
+            an_image_is_unpacked_with_its_owners_or_with_one,
+        ),
+        test("with one id all is this user's", &joined, with_one_id_all_is_this_users),
+    ]);
+}
