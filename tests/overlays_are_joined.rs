@@ -14,6 +14,7 @@ use learnc::event::Event;
 use serde_json::Value;
 use support::bundle::ran;
 use support::imaged::*;
+use support::images::unpacked_layers;
 use support::needs::BY_HAND;
 use support::*;
 
@@ -135,10 +136,7 @@ fn layers_in_use_stay() {
     let state = ran(&mut place.learnc(&["state", &name])).ok().stdout;
     let state: Value = serde_json::from_str(&state).unwrap();
     assert_eq!(state["annotations"]["org.opencontainers.image.os"], "linux");
-    let layers = || {
-        let dir = place.bundle.data().join("learnc/images/layers/sha256");
-        std::fs::read_dir(dir).map_or(0, Iterator::count)
-    };
+    let layers = || unpacked_layers(&place.bundle.data().join("learnc/images")).len();
     assert_eq!(layers(), 2);
     let names = ran(&mut place.learnc(&["images"])).ok().stdout;
     assert!(names.contains("v1"), "{names}");

@@ -46,14 +46,10 @@ fn owner(path: &Path) -> (u32, u32) {
     (meta.uid(), meta.gid())
 }
 
-/// The unpacked layers below the store of images.
 fn layers(place: &Place) -> Vec<PathBuf> {
-    let all = std::process::Command::new("find")
-        .arg(place.bundle.data().join("learnc/images/layers"))
-        .args(["-path", "*/sha256/*", "-prune"])
-        .output()
-        .unwrap();
-    String::from_utf8(all.stdout).unwrap().lines().map(PathBuf::from).collect()
+    let mut layers = unpacked_layers(&place.bundle.data().join("learnc/images"));
+    layers.sort();
+    layers
 }
 
 /// Folders of runs in the data folder.

@@ -117,7 +117,7 @@ fn a_pull_that_unpacks_and_is_asked_to_end_leaves_no_half_of_a_directory() {
         });
         let store = folder.join("store");
         let mut pull = pull(&server, &store, &["--unpack"]).spawn().unwrap();
-        let names = || std::fs::read_dir(store.join("layers")).unwrap().flatten();
+        let names = || std::fs::read_dir(layer_set(&store)).unwrap().flatten();
         wait_until("one layer is unpacked and the other stalls", || {
             let is_half = |entry: std::fs::DirEntry| entry.path().join("a").exists();
             !server.hits_of(&layer).is_empty() && names().any(is_half)

@@ -13,7 +13,8 @@ use nix::NixPath;
 use nix::errno::Errno;
 use nix::libc;
 
-use super::kernel::{Fd, Syscall};
+use super::descriptor::Fd;
+use super::kernel::Syscall;
 use crate::args::{Arg, Args};
 use crate::error::Result as Checked;
 

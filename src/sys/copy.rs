@@ -13,7 +13,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, ResolveFlag};
 use nix::libc;
 
-use super::kernel::{At, Fd, Kernel, Syscall};
+use super::descriptor::{At, Fd};
+use super::kernel::{Kernel, Syscall};
 use super::{Fchmod, Fchmodat, Fchownat, Openat, Openat2, Unlinkat};
 use crate::error::{Error, Result};
 use crate::event::{Arg, Args};

@@ -9,7 +9,7 @@ use nix::fcntl::{AtFlags, OFlag, ResolveFlag};
 use nix::libc;
 use nix::sys::stat::SFlag;
 
-use super::kernel::{At, Fd, Syscall};
+use super::{At, Fd, Syscall};
 use crate::args::{Arg, Args};
 
 /// openat(2), for descriptors that are acted on. `O_CLOEXEC` is always added.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 
-use super::kernel::Fd;
+use super::descriptor::Fd;
 use crate::error::{Named, Result};
 
 pub fn pid() -> i32 {

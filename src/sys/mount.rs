@@ -7,7 +7,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags};
 
-use super::kernel::{Fd, Syscall};
+use super::descriptor::Fd;
+use super::kernel::Syscall;
 use crate::args::{Arg, Args};
 
 /// A file named by its path, or by a descriptor that reached it safely.

@@ -4,7 +4,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sched::CloneFlags;
 
-use super::kernel::{Answer, Fd, Fork, Pid, Syscall};
+use super::descriptor::Fd;
+use super::kernel::{Answer, Fork, Pid, Syscall};
 use crate::args::{Arg, Args};
 
 /// A kind of namespace, by its names.

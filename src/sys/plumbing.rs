@@ -16,7 +16,7 @@ use nix::sys::socket::{
 };
 use nix::sys::wait::WaitStatus;
 
-use super::kernel::Fd;
+use super::descriptor::Fd;
 use crate::error::{Error, Result};
 
 /// The most bytes that one message has. The kernel's default buffer holds a little more.

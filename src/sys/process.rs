@@ -8,7 +8,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::Signal;
 
-use super::kernel::{Fd, Pid, Syscall};
+use super::descriptor::Fd;
+use super::kernel::{Pid, Syscall};
 use crate::args::{Arg, Args};
 
 /// execve(2). If it succeeds there is nobody left to say so: it is always announced first.

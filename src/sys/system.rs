@@ -4,7 +4,8 @@
 use nix::errno::Errno;
 use nix::libc;
 
-use super::kernel::{Fd, Syscall};
+use super::descriptor::Fd;
+use super::kernel::Syscall;
 use crate::args::{Arg, Args};
 
 /// sethostname(2), in the caller's UTS namespace.

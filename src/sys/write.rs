@@ -8,8 +8,9 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
+use super::descriptor::At;
 use super::file::{Openat, Write};
-use super::kernel::{At, Kernel};
+use super::kernel::Kernel;
 use crate::error::{Error, Result};
 
 /// Writes `data` to an existing file, in one write.

@@ -210,3 +210,19 @@ impl Made {
         entries
     }
 }
+
+/// Where the layers of a store are that this user has unpacked: those with owners of their own, if there are any.
+pub fn layer_set(store: &Path) -> PathBuf {
+    let layers = store.join("layers");
+    let entries = std::fs::read_dir(&layers).into_iter().flatten().flatten();
+    let mut paths = entries.map(|entry| entry.path());
+    let is_of_ids =
+        |path: &PathBuf| path.file_name().unwrap().to_string_lossy().starts_with("ids-");
+    paths.find(is_of_ids).unwrap_or(layers)
+}
+
+/// The unpacked layers of a store.
+pub fn unpacked_layers(store: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(layer_set(store).join("sha256")).into_iter().flatten();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}

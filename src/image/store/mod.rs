@@ -33,6 +33,7 @@ mod mend;
 mod names;
 mod prune;
 mod reach;
+mod sets;
 mod users;
 
 use std::fs::File;
@@ -45,7 +46,6 @@ use super::digest::{Digest, Sum};
 use super::document::{Descriptor, LARGEST};
 use crate::error::{Error, Named, Result, WayOut};
 use crate::event::Event;
-use crate::sys::idmap::{Maps, Range};
 use crate::sys::{Kernel, home, look};
 
 pub use check::{Problem, Report};
@@ -57,7 +57,6 @@ pub use reach::Listed;
 
 const LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
-const IDS: &str = "ids-";
 
 /// What to do about a store in which something is not as it should be.
 pub const MENDS: &str =
@@ -213,48 +212,6 @@ impl Store {
     /// A blob's file is not what its name says.
     fn damaged(&self, digest: &Digest, evidence: String) -> Error {
         Error::yours(format!("{digest} is damaged in the store")).because(evidence).try_this(MENDS)
-    }
-
-    /// Where a layer is unpacked, by its chain id. What is there is complete: it is made in
-    /// `layers/tmp-...` under a [hold](Store::hold), and renamed.
-    pub fn layer_dir(&self, chain: &Digest) -> PathBuf {
-        let layers = match &self.ids {
-            Some(ids) => self.layers().join(ids),
-            None => self.layers(),
-        };
-        layers.join(chain.algorithm().name()).join(chain.hex())
-    }
-
-    /// The same store with the layers whose owners are ids of these maps, as root of a namespace with them
-    /// unpacks them. Others of the same digests, all of one owner, may be beside them.
-    pub fn mapped(self, maps: &Maps) -> Store {
-        let text = |map: &[Range]| {
-            let lines = map.iter().map(|r| format!("{} {} {}\n", r.inside, r.outside, r.size));
-            lines.collect::<String>()
-        };
-        let ids = Digest::of([text(&maps.uids), text(&maps.gids)].join("\n").as_bytes());
-        Store { ids: Some(format!("{IDS}{}", ids.short())), ..self }
-    }
-
-    /// The folders that unpacked layers are in: the usual one, and one for each set of maps.
-    fn layer_sets(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.layers()).into_iter().flatten().flatten();
-        let named = |entry: &std::fs::DirEntry| {
-            entry.file_name().as_encoded_bytes().starts_with(IDS.as_bytes())
-        };
-        let mut sets: Vec<PathBuf> = entries.filter(named).map(|entry| entry.path()).collect();
-        sets.sort();
-        sets.insert(0, self.layers());
-        sets
-    }
-
-    /// Whether some of it can only be taken away as root of a namespace with this user's ids.
-    pub fn has_mapped(&self) -> bool {
-        self.layer_sets().len() > 1
-    }
-
-    fn layers(&self) -> PathBuf {
-        self.dir.join("layers")
     }
 
     /// Where what is being written has its name until it is complete.
