@@ -37,6 +37,7 @@ pub mod kept;
 pub mod life;
 pub mod needs;
 pub mod portrait;
+pub mod ranged;
 pub mod rules;
 pub mod said;
 pub mod script;

@@ -48,6 +48,8 @@ pub enum Need {
     OwnIdMap,
     /// newuidmap, newgidmap and ranges for this user.
     IdRanges,
+    /// newuidmap and newgidmap, for whomever.
+    IdMaps,
     /// The example `floor`, which `cargo test` builds beside the tests.
     Floor,
     /// What a script of `--by-hand` is made of: util-linux, and an env(1) that restores signals.
@@ -112,6 +114,7 @@ impl Need {
             Need::SyscallInfo => syscall_info(),
             Need::OwnIdMap => !id_ranges(),
             Need::IdRanges => id_ranges(),
+            Need::IdMaps => in_path("newuidmap") && in_path("newgidmap"),
             Need::HandTools => hand_tools(),
             Need::Terminals => in_path("script"),
             Need::Bash => in_path("bash"),
@@ -151,6 +154,7 @@ impl Need {
             Need::SyscallInfo => "this kernel has no PTRACE_GET_SYSCALL_INFO",
             Need::OwnIdMap => "a tracer takes newuidmap's privilege away",
             Need::IdRanges => "no newuidmap, or no ranges in /etc/subuid",
+            Need::IdMaps => "no newuidmap (uidmap)",
             Need::HandTools => "not all of util-linux, or no env --default-signal",
             Need::Terminals => "no script (util-linux)",
             Need::Bash => "no bash",
