@@ -210,6 +210,8 @@ pub struct StageInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
+    /// The first line of a stream: in which form the others are.
+    Form { version: u32 },
     /// The whole list, before its first step. `first` is where this process begins in it: 0 for
     /// `run` and `create`, later for `start`.
     Plan { version: u32, id: String, steps: Vec<StepInfo>, first: usize },

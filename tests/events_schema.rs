@@ -105,6 +105,7 @@ fn is_listed(event: &Event) {
         | Event::Failed { .. }
         | Event::Undone { .. }
         | Event::Started { .. }
+        | Event::Form { .. }
         | Event::Ended { .. }
         | Event::Changed { .. }
         | Event::HostAsBefore { .. } => {}
@@ -127,6 +128,7 @@ fn every_event() -> Vec<Event> {
     let refused = Error::refused("mount", every_argument(), Errno::EPERM);
     let row = |verdict| Difference { property: text(), host: text(), container: text(), verdict };
     let events = vec![
+        Event::Form { version: FORMAT },
         Event::Plan { version: FORMAT, id: text(), steps: steps.to_vec(), first: 0 },
         Event::Stage(StageInfo { on_top_of: None, try_this: vec![], ..a_stage() }),
         Event::Stage(a_stage()),

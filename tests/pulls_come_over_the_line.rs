@@ -264,3 +264,26 @@ fn a_ctrl_c_ends_a_pull_that_waits() {
     assert!(!pull.wait().unwrap().success());
     assert_eq!(server.hits().len(), 1);
 }
+
+/// A port on which nobody listens any more.
+#[test]
+fn a_proxy_that_is_not_there_or_connects_to_nobody_is_named() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refuses = serve(|_| reply(403, "no"));
+    let cases = [
+        (format!("http://{free}"), "is not there", free.to_string()),
+        (refuses.url("/"), "connects to nobody", "403".to_owned()),
+    ];
+    for (proxy, what, why) in cases {
+        let folder = folder();
+        let mut pull = learnc(["pull", "--quiet", "registry.example/app:v1", "--store"]);
+        pull.arg(folder.join("store")).env("ALL_PROXY", proxy);
+        pull.env_remove("NO_PROXY").env_remove("no_proxy").env_remove("HTTPS_PROXY");
+        let said = support::bundle::ran(&mut pull);
+        let text = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(said.status, 1);
+        for part in ["the proxy of HTTPS_PROXY or ALL_PROXY", what, &why, "NO_PROXY"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+}

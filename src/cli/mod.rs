@@ -4,6 +4,7 @@
 //! into output and an exit status. Names and options are runc's where runc has them, so that
 //! engines can be pointed at learnc.
 
+pub mod bring;
 pub mod by_hand;
 pub mod commands;
 pub mod delegate;

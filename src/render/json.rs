@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::error::{Error, Named, Result};
-use crate::event::{Event, Observer};
+use crate::event::{Event, FORMAT, Observer};
 
 /// Where events go: `FILE` or `fd:N`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +39,9 @@ impl Json {
             Target::File(path) => create(path)?,
             Target::Descriptor(number) => descriptor(*number)?,
         };
-        Ok(Json { file: RefCell::new(file) })
+        let json = Json { file: RefCell::new(file) };
+        json.see(&Event::Form { version: FORMAT });
+        Ok(json)
     }
 }
 

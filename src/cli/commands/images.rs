@@ -46,7 +46,7 @@ impl Images {
                 false => "damaged".to_owned(),
             };
             let created = image.created.as_deref().unwrap_or_default();
-            let created: String = created.chars().take("2024-05-06T07:08:09".len()).collect();
+            let created: String = created.chars().take("2024-05-06".len()).collect();
             [name(image), image.digest.short().to_owned(), size(image.size), platform, created]
         }));
         print_table(&rows)?;

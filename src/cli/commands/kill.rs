@@ -1,5 +1,7 @@
 //! `learnc kill`: a signal to the container's first process.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use nix::sys::signal::Signal;
 
@@ -10,13 +12,15 @@ use crate::event::Lane;
 use crate::lifecycle::{Container, Status, find};
 use crate::sys::{Kernel, Manner, Pid, look};
 
+/// image-spec, annotations.md and conversion.md.
+const STOP_SIGNAL: &str = "org.opencontainers.image.stopSignal";
+
 #[derive(Debug, Args)]
 pub struct Kill {
     /// The container's id
     pub id: String,
-    /// The signal: KILL, SIGKILL or 9
-    #[arg(default_value = "SIGTERM")]
-    pub signal: String,
+    /// The signal: KILL, SIGKILL or 9 [default: what the container's image wishes, else SIGTERM]
+    pub signal: Option<String>,
     /// Every process of the container, not only the first
     #[arg(short, long)]
     pub all: bool,
@@ -26,9 +30,10 @@ pub struct Kill {
 
 impl Kill {
     pub fn perform(&self, context: &Context) -> Result<i32> {
-        let signal = number(&self.signal)?;
+        let given = self.signal.as_deref().map(number).transpose()?;
         let container = find(&context.state_root, &self.id)?;
         let record = container.record()?;
+        let signal = given.map_or_else(|| usual(&record.annotations), Ok)?;
         let alive = matches!(container.status(), Status::Created | Status::Running);
         if !alive && !self.all {
             return Err(Error::yours(format!("container {} is not running", self.id))
@@ -47,6 +52,12 @@ impl Kill {
         }
         Ok(0)
     }
+}
+
+/// What ends a container: its image may say so, in image-spec's word of it.
+fn usual(annotations: &BTreeMap<String, String>) -> Result<i32> {
+    let wished = annotations.get(STOP_SIGNAL).map_or("SIGTERM", String::as_str);
+    number(wished).map_err(|e| e.at(STOP_SIGNAL))
 }
 
 /// Every process in the container's cgroups.

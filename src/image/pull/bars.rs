@@ -21,7 +21,7 @@ impl Bars {
     pub fn add(&self, what: &Descriptor) -> ProgressBar {
         let bar =
             self.0.add(ProgressBar::new(what.size).with_prefix(what.digest.short().to_owned()));
-        let form = "   {prefix} {bar:30} {bytes} of {total_bytes}, {bytes_per_sec}";
+        let form = "   {prefix} {wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}";
         match ProgressStyle::with_template(form) {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,

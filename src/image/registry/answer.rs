@@ -17,6 +17,27 @@ use crate::image::line::Inward;
 /// Of a refusal's body, in bytes, is read no more.
 const COMPLAINT: u64 = 8 << 10;
 
+fn of_proxy(what: &str, why: &str) -> Error {
+    Error::yours(format!("the proxy of HTTPS_PROXY or ALL_PROXY {what}"))
+        .because(args::plain(why).to_string())
+        .try_this("is it the right one? Or NO_PROXY, with this registry's name")
+}
+
+/// TLS came to nothing.
+fn unproven(why: &str) -> Error {
+    let (what, remedy) = match why.contains("certificate") {
+        true => (
+            "the server cannot prove who it is",
+            "SSL_CERT_FILE=FILE, with the certificate of the authority that vouches for it",
+        ),
+        false => (
+            "the server speaks no TLS",
+            "--plain-http, only if the registry is yours and speaks http",
+        ),
+    };
+    Error::yours(what).because(why).try_this(remedy)
+}
+
 impl Inside {
     /// What a line that broke, or never was, means.
     pub fn trouble(&self, uri: &Uri, e: &ureq::Error) -> Trouble {
@@ -36,13 +57,11 @@ impl Inside {
                 .into()
             }
             ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused && !met => {
-                at(Error::yours("nobody listens there").try_this("is the registry running?")).into()
+                at(self.nobody(uri)).into()
             }
+            ureq::Error::ConnectProxyFailed(why) => at(of_proxy("connects to nobody", why)).into(),
             ureq::Error::Io(io) if io.kind() == ErrorKind::InvalidData => {
-                let error = Error::yours("the server cannot prove who it is, or speaks no TLS");
-                let error = error.because(io.to_string());
-                at(error.try_this("--plain-http, only if the registry is yours and speaks http"))
-                    .into()
+                at(unproven(&io.to_string())).into()
             }
             ureq::Error::Io(io) => {
                 Trouble::Passing(at(Error::yours(format!("the connection broke: {io}"))), None)
@@ -54,6 +73,17 @@ impl Inside {
                 at(Error::yours("the server's answer cannot be understood").because(e.to_string()))
                     .into()
             }
+        }
+    }
+
+    /// Nobody takes the call: the registry, or who stands before it.
+    fn nobody(&self, uri: &Uri) -> Error {
+        match self.proxy(uri) {
+            Some(proxy) => {
+                let text = format!("nobody listens at {}:{}", proxy.host(), proxy.port());
+                of_proxy("is not there", &text)
+            }
+            None => Error::yours("nobody listens there").try_this("is the registry running?"),
         }
     }
 

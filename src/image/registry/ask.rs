@@ -177,9 +177,8 @@ impl Inside {
         from: u64,
         pass: Option<&str>,
     ) -> Result<Response<Body>, Trouble> {
-        let host = uri.host().unwrap_or_default();
         let agent = match () {
-            () if rules::is_loopback(host) => &self.direct,
+            () if is_this_machine(uri) => &self.direct,
             () if self.is_local() => &self.anywhere,
             () => &self.public,
         };
@@ -195,6 +194,12 @@ impl Inside {
         answer
     }
 
+    /// Whom the environment puts between this machine and that host.
+    pub fn proxy(&self, uri: &Uri) -> Option<ureq::Proxy> {
+        let proxy = ureq::Proxy::try_from_env()?;
+        (!is_this_machine(uri) && !proxy.is_no_proxy(uri)).then_some(proxy)
+    }
+
     /// Whether the registry is on this machine or in its network, and so may lead there.
     pub fn is_local(&self) -> bool {
         *self.is_local.get_or_init(|| {
@@ -203,8 +208,7 @@ impl Inside {
                 return true;
             }
             // Behind a proxy it is the proxy who looks names up.
-            let proxy = ureq::Proxy::try_from_env();
-            if proxy.is_some_and(|proxy| !proxy.is_no_proxy(&self.home)) {
+            if self.proxy(&self.home).is_some() {
                 return false;
             }
             let port = self.home.port_u16().unwrap_or(443);
@@ -212,6 +216,10 @@ impl Inside {
             found.is_ok_and(|mut found| found.any(|address| !is_public(address.ip())))
         })
     }
+}
+
+fn is_this_machine(uri: &Uri) -> bool {
+    rules::is_loopback(uri.host().unwrap_or_default())
 }
 
 fn said_type(asked: &Asked) -> String {

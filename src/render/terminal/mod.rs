@@ -204,6 +204,7 @@ impl Observer for Terminal {
         let mut story = self.story.borrow_mut();
         let story = &mut *story;
         match event {
+            Event::Form { .. } => {}
             Event::Plan { id, steps, .. } => {
                 self.finish(story);
                 story.steps.clone_from(steps);
