@@ -95,6 +95,16 @@ fn what_is_pulled_and_unpacked_is_what_is_run() {
     empty(&place);
 }
 
+/// A layer has a file below what is a link in the layer under it.
+fn a_copied_tree_keeps_them_too() {
+    let linked = layer([symlink("tools", "bin")]);
+    let place = place(owned().layer(linked).layer(layer([file("tools/tool", "")])));
+    let ran = ran(&mut place.learnc(&["run", &place.image(), "--", "cat", "/home/letter"])).ok();
+    assert_eq!(ran.stdout, "dear\n");
+    assert!(ran.stderr.contains("copied into one tree"), "{ran:?}");
+    assert_eq!((runs(&place), layers(&place).len()), (0, 0));
+}
+
 fn what_a_container_gave_away_goes_with_it() {
     let place = place(base());
     let give = "mkdir -p /q/r; touch /q/f /q/r/g; chown -R 5:6 /q; chmod 700 /q; stat -c %u:%g /q";
@@ -155,6 +165,7 @@ fn main() {
     let ranges: &[Need] = &[Need::IdRanges, Need::Containers, Need::Busybox];
     let joined = [ranges, &[Need::Joins]].concat();
     suite(vec![
+        test("a copied tree keeps them too", ranges, a_copied_tree_keeps_them_too),
         test(
             "whom the image names finds its own files",
             &joined,

@@ -62,8 +62,9 @@ impl ImageArgs {
             _ => self.pull(k, word, &store)?,
         };
         let image = store.image(k, &top, &self.access.platform()?)?;
-        let Unpacked { dirs, account, warnings } = match facts.own_maps() {
-            Some(maps) => self.unpacked_with(&maps, k, &store, &image, facts),
+        let owners = facts.own_maps();
+        let Unpacked { dirs, account, warnings } = match &owners {
+            Some(maps) => self.unpacked_with(maps, k, &store, &image, facts),
             None => self.unpacked(k, &store, &image, facts),
         }
         .map_err(|e| self.with_room(e, &store))?;
@@ -75,7 +76,11 @@ impl ImageArgs {
         Ok(Brought {
             bundle,
             ports: ports.unwrap_or_default(),
-            recipe: Recipe::Image { store: place.clone(), manifest: image.descriptor.clone() },
+            recipe: Recipe::Image {
+                store: place.clone(),
+                manifest: image.descriptor.clone(),
+                owners,
+            },
             layers: dirs.map(|dirs| Layers::Image { store: place, chain: image.chain_ids(), dirs }),
         })
     }

@@ -22,7 +22,10 @@ use crate::image::store::Store;
 use crate::lifecycle::journal::{Journal, Undo};
 use crate::rootfs::recipe::CopyOf;
 use crate::rootfs::{Recipe, archive, fetch};
-use crate::sys::{self, At, Fd, Kernel, Mkdirat, Openat, Symlinkat, copy, look, write_new_file};
+use crate::sys::idmap::Maps;
+use crate::sys::{
+    self, At, Fd, Kernel, Mkdirat, Openat, Symlinkat, copy, look, mapped, write_new_file,
+};
 
 /// What one step does, below `root`.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +58,7 @@ pub enum What {
     Image {
         store: PathBuf,
         manifest: Descriptor,
+        owners: Option<Box<Maps>>,
     },
     /// Gives all of it to another user and group.
     Give {
@@ -104,9 +108,12 @@ pub fn steps(root: &Path, recipe: &Recipe, owner: Option<(u32, u32)>) -> Vec<Ste
             let what = What::Debootstrap { program: program.clone() };
             steps.push(step("root_debootstrap", asked(), what));
         }
-        Recipe::Image { store, manifest } => {
-            let what = What::Image { store: store.clone(), manifest: manifest.clone() };
-            steps.push(step("root_image", asked(), what).about(manifest.digest.short()));
+        Recipe::Image { store, manifest, owners } => {
+            let digest = manifest.digest.short();
+            let (store, manifest, owners) =
+                (store.clone(), manifest.clone(), owners.clone().map(Box::new));
+            let what = What::Image { store, manifest, owners };
+            steps.push(step("root_image", asked(), what).about(digest));
         }
     }
     if let Some((uid, gid)) = owner {
@@ -157,7 +164,10 @@ pub fn perform(k: &Kernel, tree: &Tree, journal: &mut Journal) -> Result<()> {
         What::Unpack(file) => archive::unpack(k, file, root),
         What::Download { url, sha256 } => fetch::fetch(k, url, sha256.as_deref(), root),
         What::Debootstrap { program } => debootstrap(k, program, root),
-        What::Image { store, manifest } => unpack(k, store, manifest, root),
+        What::Image { store, manifest, owners } => match owners {
+            Some(maps) => mapped::as_root(k, maps, |k| unpack(k, store, manifest, root)),
+            None => unpack(k, store, manifest, root),
+        },
         What::Give { uid, gid } => k.bulk(root, |k| copy::give_tree(k, root, *uid, *gid)),
     }
 }

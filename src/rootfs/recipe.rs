@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use super::{Source, libraries};
 use crate::error::{Error, Result};
 use crate::image::document::Descriptor;
+use crate::sys::idmap::Maps;
 use crate::sys::look;
 
 /// How a root filesystem is made.
@@ -32,6 +33,8 @@ pub enum Recipe {
         store: PathBuf,
         /// Its manifest, of this machine's platform.
         manifest: Descriptor,
+        /// The ids that its files may belong to, where they are those of a user without root.
+        owners: Option<Maps>,
     },
 }
 

@@ -18,7 +18,7 @@ pub struct Range {
 }
 
 /// How the maps get written.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Maps {
     pub uids: Vec<Range>,
     pub gids: Vec<Range>,

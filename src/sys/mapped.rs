@@ -40,6 +40,12 @@ pub fn as_root<T: Serialize + DeserializeOwned>(
     maps: &Maps,
     work: impl FnOnce(&Kernel) -> Result<T>,
 ) -> Result<T> {
+    if k.pretends() {
+        k.call(Clone3 { flags: CloneFlags::CLONE_NEWUSER, into_cgroup: None })?;
+        write(k, maps, Pid(0))?;
+        k.call(BOUND)?;
+        return work(k);
+    }
     let _later = stop::later()?;
     let (ours, theirs) = plumbing::conversation()?;
     match k.call(Clone3 { flags: CloneFlags::CLONE_NEWUSER, into_cgroup: None })? {
@@ -51,13 +57,9 @@ pub fn as_root<T: Serialize + DeserializeOwned>(
         }
         Fork::Parent(pid) => {
             drop(theirs);
-            let helpers = maps.helpers.as_ref();
-            let (users, groups) = (helpers.map(|h| h.0.as_str()), helpers.map(|h| h.1.as_str()));
-            let begun = write_uids(k, pid, &maps.uids, users)
-                .and_then(|()| write_gids(k, pid, &maps.gids, groups, maps.deny))
-                .and_then(|()| {
-                    Ok(plumbing::send(&ours, b"go", None).map_err(std::io::Error::from)?)
-                });
+            let begun = write(k, maps, pid).and_then(|()| {
+                Ok(plumbing::send(&ours, b"go", None).map_err(std::io::Error::from)?)
+            });
             let answer = begun.and_then(|()| answer(k, &ours, pid));
             // A child that still waits for its maps leaves now.
             drop(ours);
@@ -67,6 +69,15 @@ pub fn as_root<T: Serialize + DeserializeOwned>(
             })
         }
     }
+}
+
+/// Who began the child is its end, too.
+const BOUND: Prctl = Prctl::SetPdeathsig(nix::libc::SIGKILL);
+
+fn write(k: &Kernel, maps: &Maps, pid: Pid) -> Result<()> {
+    let (users, groups) = maps.helpers.clone().unzip();
+    write_uids(k, pid, &maps.uids, users.as_deref())?;
+    write_gids(k, pid, &maps.gids, groups.as_deref(), maps.deny)
 }
 
 /// The child's side: None if it was never told to begin.
@@ -81,9 +92,7 @@ fn when_mapped<T>(
     }
     let observer = Told(talk);
     let k = k.elsewhere(look::pid(), &observer);
-    // Who began it is its end, too.
-    let bound = k.call(Prctl::SetPdeathsig(nix::libc::SIGKILL));
-    Some(bound.and_then(|()| work(&k)))
+    Some(k.call(BOUND).and_then(|()| work(&k)))
 }
 
 fn say<T: Serialize>(talk: &Fd, what: &Said<T>) -> Result<()> {
