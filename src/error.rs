@@ -32,7 +32,7 @@ pub struct Trouble {
     #[serde(default)]
     pub remedy: Option<String>,
     /// What whoever asked can do another way instead.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip)]
     pub way_out: Option<WayOut>,
 }
 

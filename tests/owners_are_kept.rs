@@ -161,6 +161,34 @@ fn with_one_id_all_is_this_users() {
     empty(&place);
 }
 
+/// Ranges of somebody who has had others before: what the old ones own is kept, said, and prunes are done all the same.
+fn layers_of_other_ranges_are_not_in_the_way() {
+    let place = place(owned());
+    let image = place.image();
+    ran(&mut place.learnc(&["pull", "--quiet", "--unpack", &image])).ok();
+    let store = place.bundle.data().join("learnc/images");
+    let old = layer_set(&store).with_file_name("ids-000000000000");
+    // Of one's own a set of other maps goes; who is in use says nothing of it.
+    let layer = unpacked_layers(&store)[0].clone();
+    std::fs::create_dir_all(old.join("sha256")).unwrap();
+    std::fs::create_dir(old.join("sha256").join(layer.file_name().unwrap())).unwrap();
+    let said = ran(&mut place.learnc(&["prune"])).ok().stdout;
+    assert!(said.contains("1 unpacked layer"), "{said}");
+    assert!(!old.exists());
+    assert_eq!(place.says(&[], &["cat", "/home/letter"]), "dear\n");
+    // Without newuidmap nothing of another id can go: the rest does, and the reason is said.
+    let name = ran(&mut place.learnc(&["images", "--quiet"])).ok().stdout;
+    let mut rmi = place.learnc(&["rmi", name.trim()]);
+    let said = ran(rmi.env("PATH", "/nowhere"));
+    assert!(said.status == 1 && said.stdout.contains("2 unpacked layers"), "{said:?}");
+    for part in ["1 unpacked layer could not be taken away", "/etc/subuid", "sudo rm -r"] {
+        assert!(said.stderr.contains(part), "{part}: {said:?}");
+    }
+    assert_eq!(layers(&place).len(), 1);
+    ran(&mut place.learnc(&["prune"])).ok();
+    assert_eq!(layers(&place).len(), 0);
+}
+
 fn main() {
     let ranges: &[Need] = &[Need::IdRanges, Need::Containers, Need::Busybox];
     let joined = [ranges, &[Need::Joins]].concat();
@@ -185,6 +213,11 @@ fn main() {
             "an image is unpacked with its owners, or with one",
             ranges,
             an_image_is_unpacked_with_its_owners_or_with_one,
+        ),
+        test(
+            "layers of other ranges are not in the way",
+            &joined,
+            layers_of_other_ranges_are_not_in_the_way,
         ),
         test("with one id all is this user's", &joined, with_one_id_all_is_this_users),
     ]);

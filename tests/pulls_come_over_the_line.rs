@@ -282,7 +282,7 @@ fn a_proxy_that_is_not_there_or_connects_to_nobody_is_named() {
         let said = support::bundle::ran(&mut pull);
         let text = said.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(said.status, 1);
-        for part in ["the proxy of HTTPS_PROXY or ALL_PROXY", what, &why, "NO_PROXY"] {
+        for part in ["the proxy of this environment", what, &why, "NO_PROXY"] {
             assert!(text.contains(part), "{part}: {text}");
         }
     }

@@ -128,3 +128,19 @@ fn a_pull_that_unpacks_and_is_asked_to_end_leaves_no_half_of_a_directory() {
         assert_eq!(left, ["sha256"]);
     }
 }
+
+/// Of an archive that comes through a pipe, and does not come.
+#[test]
+fn a_pull_that_waits_for_its_archive_ends_when_asked() {
+    for more in [&[][..], &["--unpack"]] {
+        let folder = folder();
+        let mut pull = learnc(["pull", "--quiet", "docker-archive:-", "--store"]);
+        pull.arg(folder.join("store")).args(more).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut pull = pull.spawn().unwrap();
+        let layout = folder.join("store/oci-layout");
+        wait_until("the store is there", || layout.is_file());
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pull.id() as i32), SIGTERM).unwrap();
+        assert_eq!(pull.wait().unwrap().signal(), Some(SIGTERM as i32));
+        assert_eq!(left(&folder), (vec![], 0));
+    }
+}

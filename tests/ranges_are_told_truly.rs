@@ -11,6 +11,7 @@ use std::os::unix::fs::MetadataExt;
 
 use support::bundle::ran;
 use support::imaged::base;
+use support::images::*;
 use support::ranged::Ranged;
 use support::rules::rules;
 use support::said::{Said, compare, read};
@@ -63,6 +64,24 @@ fn what_was_given_away_is_taken_away() {
     assert!(!user.home().join(".local/share/learnc/gift").exists());
 }
 
+/// A folder with the set-group-id bit gives its group to all that is made in it, and the namespace has no such group:
+/// root of it may not give such a file away.
+fn what_cannot_be_given_away_stays_roots() {
+    let user = Ranged::new("group");
+    let closed = [dir("home").owner(33, 34), file("home/letter", "dear").owner(33, 34)];
+    base().layer(layer(closed)).made().layout(&user.dir.join("layout"), "v1");
+    let shared = user.dir.join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::os::unix::fs::chown(&shared, Some(Ranged::outside(0)), Some(999)).unwrap();
+    std::fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o2755))
+        .unwrap();
+    let image = format!("oci:{}:v1", user.dir.join("layout").display());
+    let store = shared.join("images").display().to_string();
+    let show = ["--", "stat", "-c", "%u", "/home/letter"];
+    let run = [&["run", "--quiet", "--store", &store, &image], &show[..]].concat();
+    assert_eq!(ran(&mut user.learnc(&run, None)).ok().stdout, "0\n");
+}
+
 fn main() {
     let needs: &[Need] = &[
         Need::Strangers,
@@ -74,6 +93,11 @@ fn main() {
     ];
     suite(vec![
         test("a run with ranges", needs, a_run_with_ranges),
+        test(
+            "what cannot be given away stays root's",
+            needs,
+            what_cannot_be_given_away_stays_roots,
+        ),
         test("what was given away is taken away", needs, what_was_given_away_is_taken_away),
     ]);
 }

@@ -103,6 +103,8 @@ impl ImageArgs {
         image: &Image,
         facts: &Facts,
     ) -> Result<Unpacked> {
+        // Nobody takes one away between the two looks.
+        let _hold = store.hold(k)?;
         if image.chain_ids().iter().all(|id| look::is_dir(store.layer_dir(id))) {
             match self.unpacked(k, store, image, facts) {
                 Err(e) if e.way_out == Some(WayOut::AsOwner) => {}

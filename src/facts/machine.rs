@@ -185,7 +185,7 @@ fn setting(key: &str) -> Option<String> {
     look::read_if_there(format!("/proc/sys/{key}")).map(|value| value.trim().to_owned())
 }
 
-fn status_field(status: &str, name: &str) -> Option<u8> {
+pub(super) fn status_field(status: &str, name: &str) -> Option<u8> {
     let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     line.trim().parse().ok()
 }

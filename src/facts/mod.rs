@@ -51,6 +51,9 @@ pub struct Facts {
     pub subuids: Vec<(u32, u32)>,
     #[serde(default)]
     pub subgids: Vec<(u32, u32)>,
+    /// Programs such as these gain nothing: prctl(2), PR_SET_NO_NEW_PRIVS.
+    #[serde(default)]
+    pub no_new_privs: bool,
     /// Where newuidmap and newgidmap are, if both are there.
     #[serde(default)]
     pub idmap_helpers: Option<(String, String)>,
@@ -78,17 +81,8 @@ impl Facts {
     /// are the user's subordinate ranges. None where one id is all that there is.
     pub fn own_maps(&self) -> Option<Maps> {
         let helpers = Some(self.idmap_helpers.clone()?);
-        let complete = !self.subuids.is_empty() && !self.subgids.is_empty();
-        let map = |own, sub: &[(u32, u32)]| {
-            let mut map = vec![Range { inside: 0, outside: own, size: 1 }];
-            let mut next = 1;
-            for (start, count) in sub {
-                map.push(Range { inside: next, outside: *start, size: *count });
-                next += count;
-            }
-            map
-        };
-        let (uids, gids) = (map(self.uid, &self.subuids), map(self.gid, &self.subgids));
+        let (uids, gids) = (own_map(self.uid, &self.subuids), own_map(self.gid, &self.subgids));
+        let complete = uids.len() > 1 && gids.len() > 1 && !self.no_new_privs;
         (complete && !self.is_root()).then_some(Maps { uids, gids, helpers, deny: false })
     }
 
@@ -107,8 +101,31 @@ impl Facts {
     }
 }
 
+/// The ranges behind each other. One that is empty, or has an id that another one has, says nothing.
+fn own_map(own: u32, sub: &[(u32, u32)]) -> Vec<Range> {
+    let mut map = vec![Range { inside: 0, outside: own, size: 1 }];
+    let mut next = 1u32;
+    for (outside, size) in sub.iter().copied() {
+        let end = |from: u32, size| from.checked_add(size);
+        let apart = |other: &Range| {
+            let ends = end(outside, size).zip(end(other.outside, other.size));
+            ends.is_some_and(|(mine, theirs)| mine <= other.outside || theirs <= outside)
+        };
+        if let Some(after) = end(next, size).filter(|_| size > 0 && map.iter().all(apart)) {
+            map.push(Range { inside: next, outside, size });
+            next = after;
+        }
+    }
+    map
+}
+
+/// Whether this process is in a user namespace of somebody's making.
+pub fn is_nested() -> bool {
+    nests(&look::read_if_there("/proc/self/uid_map").unwrap_or_default())
+}
+
 /// The first user namespace maps every id to itself. user_namespaces(7)
-fn is_nested(uid_map: &str) -> bool {
+fn nests(uid_map: &str) -> bool {
     !uid_map.is_empty() && !uid_map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
@@ -132,9 +149,10 @@ pub fn read() -> Facts {
         gid,
         effective: mask("CapEff"),
         bounding: mask("CapBnd"),
-        nested: is_nested(&look::read_if_there("/proc/self/uid_map").unwrap_or_default()),
+        nested: is_nested(),
         last_capability: last.and_then(|n| n.trim().parse().ok()).unwrap_or(40),
         cgroups: cgroups::read(),
+        no_new_privs: machine::status_field(&status, "NoNewPrivs") == Some(1),
         ..Facts::default()
     };
     if facts.nested {
@@ -161,4 +179,39 @@ pub fn whole() -> Facts {
 /// The name of this process's effective user.
 pub fn login_name() -> Option<String> {
     user::login_name(look::ids().0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_map_has_each_id_once_and_no_empty_range() {
+        let map = |sub: &[(u32, u32)]| {
+            own_map(1000, sub).iter().map(|r| (r.inside, r.outside, r.size)).collect::<Vec<_>>()
+        };
+        let own = (0, 1000, 1);
+        assert_eq!(map(&[(100_000, 10), (200_000, 5)]), [own, (1, 100_000, 10), (11, 200_000, 5)]);
+        assert_eq!(map(&[(100_000, 0), (200_000, 5)]), [own, (1, 200_000, 5)]);
+        assert_eq!(map(&[(100_000, 10), (100_005, 10)]), [own, (1, 100_000, 10)]);
+        assert_eq!(map(&[(999, 5), (u32::MAX, 5)]), [own]);
+        assert_eq!(map(&[(2000, u32::MAX - 2000), (1500, 5)]).len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_ranges_make_a_map_without_overlap(sub in prop::collection::vec((any::<u32>(), any::<u32>()), 0..9)) {
+            let map = own_map(1000, &sub);
+            for (n, a) in map.iter().enumerate() {
+                for b in &map[n + 1..] {
+                    let apart = |a: (u32, u32), b: (u32, u32)| {
+                        a.0.checked_add(a.1).unwrap() <= b.0 || b.0.checked_add(b.1).unwrap() <= a.0
+                    };
+                    prop_assert!(apart((a.outside, a.size), (b.outside, b.size)));
+                    prop_assert!(apart((a.inside, a.size), (b.inside, b.size)));
+                }
+            }
+        }
+    }
 }

@@ -24,13 +24,11 @@ pub fn is_whiteout(meta: &Metadata) -> bool {
     meta.file_type().is_char_device() && meta.rdev() == 0
 }
 
-/// What the layers, the highest first, have at a path without links, as far as this user may look; and in which
-/// it is.
-pub fn below(lower: &[PathBuf], path: &Path) -> Option<(PathBuf, Metadata)> {
-    find(lower, path).ok().flatten()
-}
-
-fn find(lower: &[PathBuf], path: &Path) -> Result<Option<(PathBuf, Metadata)>> {
+/// What the layers, the highest first, have at a path without links; and in which it is.
+///
+/// # Errors
+/// It may not be looked at.
+pub fn find(lower: &[PathBuf], path: &Path) -> Result<Option<(PathBuf, Metadata)>> {
     for layer in lower {
         match within(layer, path)? {
             Within::Found(place, meta) => return Ok(Some((place, meta))),

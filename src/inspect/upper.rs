@@ -6,12 +6,13 @@
 //! says nothing. It is looked at from outside, when the program has ended.
 
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::row;
 use crate::event::{Difference, Verdict};
-use crate::image::joined::{below, is_whiteout};
+use crate::image::joined::{find, is_whiteout};
 use crate::sys::look;
 use crate::sys::overlay::is_opaque;
 
@@ -43,7 +44,12 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn directory(&mut self, inside: &Path) {
-        let entries = std::fs::read_dir(self.upper.join(inside)).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(self.upper.join(inside));
+        if entries.as_ref().is_err_and(|e| e.kind() == ErrorKind::PermissionDenied) {
+            let text = "its owner's alone: not looked into".to_owned();
+            self.row(inside, String::new(), text, Verdict::Unknown);
+        }
+        let entries = entries.into_iter().flatten().flatten();
         let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
         names.sort();
         for name in names {
@@ -62,7 +68,9 @@ impl Walk<'_> {
             self.files += 1;
         }
         let upper = self.upper.join(path);
-        let below = below(self.lower, path);
+        let below = find(self.lower, path);
+        let hidden = below.is_err();
+        let below = below.ok().flatten();
         let (is, verdict) = match &below {
             _ if is_whiteout(meta) => {
                 ("whiteout: ".to_owned() + &kind(&upper, meta), Verdict::Changed)
@@ -72,14 +80,21 @@ impl Walk<'_> {
             }
             Some((_, below)) if meta.is_dir() && below.is_dir() => return,
             Some(_) => ("copied up: ".to_owned() + &kind(&upper, meta), Verdict::Changed),
+            // The layers' own is in a directory that this user may not look into.
+            None if hidden => {
+                ("made, or copied up: ".to_owned() + &kind(&upper, meta), Verdict::Changed)
+            }
             None => ("made: ".to_owned() + &kind(&upper, meta), Verdict::New),
         };
-        if self.rows.len() == LISTED {
-            self.more += 1;
-            return;
-        }
         let was = below.map(|(path, meta)| kind(&path, &meta)).unwrap_or_default();
-        self.rows.push(row(&format!("upper/{}", path.display()), was, is, verdict));
+        self.row(path, was, is, verdict);
+    }
+
+    fn row(&mut self, path: &Path, was: String, is: String, verdict: Verdict) {
+        match self.rows.len() == LISTED {
+            true => self.more += 1,
+            false => self.rows.push(row(&format!("upper/{}", path.display()), was, is, verdict)),
+        }
     }
 }
 

@@ -114,6 +114,10 @@ fn own_ranges(facts: &Facts, warnings: &mut Vec<String>) -> (Vec<Range>, Vec<Ran
         return (maps.uids, maps.gids);
     }
     let lacking = match facts.subuids.is_empty() || facts.subgids.is_empty() {
+        false if facts.no_new_privs => "newuidmap and newgidmap gain nothing under no_new_privs",
+        false if facts.idmap_helpers.is_some() => {
+            "no range of /etc/subuid, or of /etc/subgid, can be mapped"
+        }
         false => "newuidmap and newgidmap are not in PATH (Debian's package uidmap has them)",
         true => "/etc/subuid and /etc/subgid give this user no ranges",
     };

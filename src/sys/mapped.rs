@@ -23,14 +23,15 @@ use std::os::fd::AsFd;
 
 use super::idmap::{Maps, write_gids, write_uids};
 use super::{Clone3, Fd, Fork, Kernel, Kill, Pid, Prctl, look, plumbing, stop};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, WayOut};
 use crate::event::{Event, Observer};
 
 /// What the child says.
 #[derive(Serialize, Deserialize)]
 enum Said<T> {
     Told(Event),
-    Done(Result<T>),
+    /// And what an error does not say of itself.
+    Done(Result<T>, Option<WayOut>),
 }
 
 /// Has the work done as root of a user namespace with these maps. To be called by a process with one thread; the
@@ -52,7 +53,10 @@ pub fn as_root<T: Serialize + DeserializeOwned>(
         Fork::Child => {
             drop(ours);
             let answer = when_mapped(k, &theirs, work);
-            let told = answer.map_or(Ok(()), |answer| say(&theirs, &Said::Done(answer)));
+            let told = answer.map_or(Ok(()), |answer| {
+                let way_out = answer.as_ref().err().and_then(|e| e.way_out);
+                say(&theirs, &Said::Done(answer, way_out))
+            });
             plumbing::leave(told.is_err().into())
         }
         Fork::Parent(pid) => {
@@ -113,7 +117,10 @@ fn answer<T: DeserializeOwned>(k: &Kernel, talk: &Fd, pid: Pid) -> Result<Option
             None => return Ok(None),
             Some(_) => match serde_json::from_slice(&buffer)? {
                 Said::Told(event) => k.tell(|_| event),
-                Said::Done(answer) => return Ok(Some(answer)),
+                Said::Done(answer, None) => return Ok(Some(answer)),
+                Said::Done(answer, Some(way)) => {
+                    return Ok(Some(answer.map_err(|e| e.or_else_by(way))));
+                }
             },
         }
     }

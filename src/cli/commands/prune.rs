@@ -2,12 +2,12 @@
 
 use clap::Args;
 
+use crate::args::shell;
 use crate::cli::image::{StoreArgs, as_owner, count, silent, size};
 use crate::cli::say;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::facts;
 use crate::image::store::{Pruned, Store};
-use crate::sys::idmap::Maps;
 
 #[derive(Debug, Args)]
 pub struct Prune {
@@ -17,23 +17,33 @@ pub struct Prune {
 
 impl Prune {
     pub fn perform(&self) -> Result<i32> {
-        let pruned = match self.store.look()? {
-            Some(store) => as_owner(owners(&store).as_ref(), || store.prune(&silent()))?,
-            None => Pruned::default(),
-        };
-        tell(pruned)?;
+        match self.store.look()? {
+            Some(store) => sweep(store, true)?,
+            None => tell(&Pruned::default())?,
+        }
         Ok(0)
     }
 }
 
-/// Who takes its layers away, if that is not simply this user.
-pub(super) fn owners(store: &Store) -> Option<Maps> {
-    store.has_mapped().then(facts::read)?.own_maps()
+/// Takes away what nobody needs, and tells it: in a namespace with this user's ids where some of it may be theirs.
+pub(super) fn sweep(store: Store, unfinished: bool) -> Result<()> {
+    let maps = facts::read().own_maps();
+    let store = maps.iter().fold(store, Store::mapped);
+    let maps = maps.filter(|_| store.has_mapped());
+    let pruned = as_owner(maps.as_ref(), || store.sweep(&silent(), unfinished))?;
+    tell(&pruned)?;
+    let Some(kept) = pruned.kept.first() else { return Ok(()) };
+    let count = count(pruned.kept.len(), "unpacked layer");
+    Err(Error::yours(format!("{count} could not be taken away: {}", kept.display()))
+        .because(
+            "files in there belong to ids that /etc/subuid gave this user, and does not give now",
+        )
+        .try_this(format!("sudo rm -r {}", shell(kept))))
 }
 
 /// What was taken away, as a line.
-pub(super) fn tell(pruned: Pruned) -> Result<()> {
-    let Pruned { blobs, layers, unfinished, bytes } = pruned;
+fn tell(pruned: &Pruned) -> Result<()> {
+    let Pruned { blobs, layers, unfinished, bytes, .. } = *pruned;
     let parts = [
         (blobs, count(blobs, "blob")),
         (layers, count(layers, "unpacked layer")),

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::args::plain;
-use crate::cli::image::{StoreArgs, as_owner, silent};
+use crate::cli::image::{StoreArgs, silent};
 use crate::cli::say;
 use crate::error::{Error, Result};
 use crate::image::document::Descriptor;
@@ -41,8 +41,7 @@ impl Rmi {
         }
         say::all(&lines)?;
         if !self.no_prune {
-            let owners = super::prune::owners(&store);
-            super::prune::tell(as_owner(owners.as_ref(), || store.sweep(&silent(), false))?)?;
+            super::prune::sweep(store, false)?;
         }
         Ok(0)
     }

@@ -19,6 +19,12 @@ use crate::sys::{Fchmod, Fchmodat, Fchownat, Fd, Kernel, Lsetxattr, Utimensat, l
 const NOT_HERE: [Errno; 5] =
     [Errno::EPERM, Errno::EOPNOTSUPP, Errno::EINVAL, Errno::E2BIG, Errno::ERANGE];
 
+/// What it answers in a user namespace that has no such id, or where the file's own is none: a folder with the
+/// set-group-id bit gives it one.
+const NOT_ITS: [Errno; 2] = [Errno::EINVAL, Errno::EPERM];
+/// To chown(2) that is the id which is there.
+const SAME: u32 = u32::MAX;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Meta {
     pub mode: u32,
@@ -87,16 +93,22 @@ impl Meta {
 
     fn own(&self, k: &Kernel, dir: &Fd, path: &Path, how: &How, tally: &mut Tally) -> Result<()> {
         let (uid, gid) = self.owner;
-        if how.owners == Owners::Archived {
-            // In a user namespace there may be no such id.
-            match k.ask(Fchownat { dir: dir.at(), path, uid, gid }, &[Errno::EINVAL]) {
-                Err(e) if e.errno() == Some(Errno::EINVAL) => {}
-                answer => return answer,
+        let give = |uid, gid| match k.ask(Fchownat { dir: dir.at(), path, uid, gid }, &NOT_ITS) {
+            Err(e) if e.errno().is_some_and(|errno| NOT_ITS.contains(&errno)) => Ok(false),
+            answer => answer.map(|()| true),
+        };
+        let as_said = match how.owners {
+            Owners::Archived => return k.call(Fchownat { dir: dir.at(), path, uid, gid }),
+            Owners::Mapped if give(uid, gid)? => true,
+            // Of a user and a group one may be there.
+            Owners::Mapped => {
+                give(uid, SAME)?;
+                give(SAME, gid)?;
+                false
             }
-        }
-        if self.owner != look::ids() {
-            tally.owners_changed += 1;
-        }
+            Owners::Mine => self.owner == look::ids(),
+        };
+        tally.owners_changed += u64::from(!as_said);
         Ok(())
     }
 

@@ -35,6 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::facts;
 use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::sys::{Fd, Kernel, look};
@@ -70,6 +71,8 @@ pub enum Whiteouts {
 pub enum Owners {
     /// As the archive says, which takes root.
     Archived,
+    /// As the archive says, where root of this user namespace has such an id; else root's.
+    Mapped,
     /// All of them this user's.
     Mine,
 }
@@ -136,7 +139,11 @@ impl Limits {
 impl How {
     /// One tree of whoever asks.
     pub fn applied() -> How {
-        let owners = if look::ids().0 == 0 { Owners::Archived } else { Owners::Mine };
+        let owners = match look::ids() {
+            (0, _) if facts::is_nested() => Owners::Mapped,
+            (0, _) => Owners::Archived,
+            _ => Owners::Mine,
+        };
         How { whiteouts: Whiteouts::Apply, owners, limits: Limits::default() }
     }
 

@@ -5,11 +5,13 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::poll::PollFlags;
 
 use crate::error::{Error, Named, Result, ignore};
 use crate::sys::{At, Kernel, Openat, Unlinkat, look, stop};
@@ -25,7 +27,7 @@ pub(super) fn archive(k: &Kernel, path: &Path, ingest: &Path) -> Result<File> {
             .try_this("docker save NAME | learnc pull docker-archive:-"));
     }
     let file = match path == Path::new("-") {
-        true => spool(k, &mut std::io::stdin().lock(), ingest, u64::MAX)?,
+        true => spool(k, &mut Patient(std::io::stdin().lock()), ingest, u64::MAX)?,
         false => open(path)?,
     };
     plain(k, file, ingest).map_err(|e| e.at(path.display().to_string()))
@@ -59,6 +61,16 @@ fn plain(k: &Kernel, mut file: File, ingest: &Path) -> Result<File> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => other("zstd", "unzstd"),
         [b'B', b'Z', b'h', ..] => other("bzip2", "bunzip2"),
         _ => Ok(file),
+    }
+}
+
+/// Standard input, for which one waits as long as this process is not asked to end.
+struct Patient(std::io::StdinLock<'static>);
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        stop::wait(self.0.as_fd(), PollFlags::POLLIN, None)?;
+        self.0.read(buffer)
     }
 }
 

@@ -18,24 +18,26 @@ use crate::image::line::Inward;
 const COMPLAINT: u64 = 8 << 10;
 
 fn of_proxy(what: &str, why: &str) -> Error {
-    Error::yours(format!("the proxy of HTTPS_PROXY or ALL_PROXY {what}"))
+    Error::yours(format!("the proxy of this environment {what}"))
         .because(args::plain(why).to_string())
-        .try_this("is it the right one? Or NO_PROXY, with this registry's name")
+        .try_this(
+            "HTTPS_PROXY, ALL_PROXY or HTTP_PROXY put right, or NO_PROXY with this registry's name",
+        )
 }
 
 /// TLS came to nothing.
 fn unproven(why: &str) -> Error {
-    let (what, remedy) = match why.contains("certificate") {
-        true => (
+    // rustls has kinds for these; through the client they come in words.
+    match () {
+        () if why.contains("invalid peer certificate") => Error::yours(
             "the server cannot prove who it is",
-            "SSL_CERT_FILE=FILE, with the certificate of the authority that vouches for it",
-        ),
-        false => (
-            "the server speaks no TLS",
-            "--plain-http, only if the registry is yours and speaks http",
-        ),
-    };
-    Error::yours(what).because(why).try_this(remedy)
+        )
+        .try_this("SSL_CERT_FILE=FILE, with the certificate of the authority that vouches for it"),
+        () if why.contains("corrupt message") => Error::yours("the server speaks no TLS")
+            .try_this("--plain-http, only if the registry is yours and speaks http"),
+        () => Error::yours("the server and learnc come to no agreement about TLS"),
+    }
+    .because(why)
 }
 
 impl Inside {

@@ -3,6 +3,7 @@
 //! Every blob is hashed again, and every name is followed to all that it needs. What was only begun, or
 //! has no name, is told as well; it is no fault.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -45,7 +46,7 @@ impl Store {
         let _hold = self.hold(k)?;
         let mut report = Report::default();
         self.check_blobs(&mut report)?;
-        let mut reached = std::collections::BTreeSet::new();
+        let mut reached = BTreeSet::new();
         match self.images() {
             Err(e) => {
                 report.problems.push(Problem { of: super::INDEX.into(), what: e.to_string() })
@@ -65,7 +66,8 @@ impl Store {
         let blobs = digests_in(&self.dir().join("blobs")).into_iter().map(|(digest, _)| digest);
         report.unnamed = blobs.filter(|digest| !reached.contains(digest)).collect();
         let unpacked = self.layer_sets().into_iter().flat_map(|set| digests_in(&set));
-        report.unpacked = unpacked.map(|(chain, _)| chain).collect();
+        report.unpacked =
+            unpacked.map(|(chain, _)| chain).collect::<BTreeSet<_>>().into_iter().collect();
         let inside =
             |path: PathBuf| path.strip_prefix(self.dir()).map(PathBuf::from).unwrap_or(path);
         report.unfinished = self.unfinished().into_iter().map(inside).collect();

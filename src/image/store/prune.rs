@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 
 use super::reach::Tree;
 use super::{MENDS, Store, chain_ids, files};
-use crate::error::{Error, Named, Result};
+use crate::error::{Error, Named, Result, WayOut};
 use crate::image::digest::{Algorithm, Digest};
 use crate::sys::{Kernel, copy, look, stop};
 
 /// What was taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Pruned {
     pub blobs: usize,
     /// Unpacked ones.
@@ -24,6 +24,23 @@ pub struct Pruned {
     pub unfinished: usize,
     /// Of all of them together.
     pub bytes: u64,
+    /// What has files that are not this user's, and so is there still.
+    pub kept: Vec<PathBuf>,
+}
+
+impl Pruned {
+    /// Removes an unpacked layer, unless this user may not: whether it is gone.
+    fn layer(&mut self, k: &Kernel, path: &Path) -> Result<bool> {
+        match remove_layer(k, path) {
+            Ok(bytes) => self.bytes += bytes,
+            Err(e) if e.way_out == Some(WayOut::AsOwner) => {
+                self.kept.push(path.to_owned());
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(true)
+    }
 }
 
 impl Store {
@@ -32,17 +49,12 @@ impl Store {
         self.sweep(k, true)
     }
 
-    /// The same, where `unfinished` says whether beginnings go too, which the next pull would go on with.
+    /// The same, where `unfinished` says whether beginnings go too, which the next pull would go on with. What this
+    /// user may not remove is left, and named.
     pub fn sweep(&self, k: &Kernel, unfinished: bool) -> Result<Pruned> {
         let _alone = self.hold_alone(k)?;
-        let (blobs, mut chains) = self.reached()?;
-        for (file, user) in self.users() {
-            match user {
-                Ok(user) if user.is_there() => chains.extend(user.layers),
-                Ok(_) => files::remove(k, &file)?,
-                Err(e) => return Err(e),
-            }
-        }
+        let (blobs, chains) = self.reached()?;
+        let used = self.used(k)?;
         let mut pruned = Pruned::default();
         k.bulk(self.dir(), |k| {
             for (digest, path) in digests_in(&self.dir().join("blobs")) {
@@ -52,27 +64,42 @@ impl Store {
                     pruned.blobs += 1;
                 }
             }
-            let sets = self.layer_sets().into_iter();
-            for (digest, path) in sets.flat_map(|set| digests_in(&set)) {
-                if !chains.contains(&digest) {
-                    pruned.bytes += remove_layer(k, &path)?;
-                    pruned.layers += 1;
+            for set in self.layer_sets() {
+                let is_old = self.is_old(&set);
+                for (digest, path) in digests_in(&set) {
+                    if !used.contains(&digest) && (is_old || !chains.contains(&digest)) {
+                        let gone = pruned.layer(k, &path)?;
+                        pruned.layers += usize::from(gone);
+                    }
                 }
             }
             for path in self.unfinished().into_iter().filter(|_| unfinished) {
-                pruned.bytes += match path.is_dir() {
-                    true => remove_layer(k, &path)?,
+                let gone = match path.is_dir() {
+                    true => pruned.layer(k, &path)?,
                     false => {
-                        let size = look::size(&path).unwrap_or(0);
+                        pruned.bytes += look::size(&path).unwrap_or(0);
                         files::remove(k, &path)?;
-                        size
+                        true
                     }
                 };
-                pruned.unfinished += 1;
+                pruned.unfinished += usize::from(gone);
             }
-            Ok(())
+            self.remove_empty_sets(k)
         })?;
         Ok(pruned)
+    }
+
+    /// The layers of containers that are there. What is said of others is taken away.
+    fn used(&self, k: &Kernel) -> Result<BTreeSet<Digest>> {
+        let mut chains = BTreeSet::new();
+        for (file, user) in self.users() {
+            match user {
+                Ok(user) if user.is_there() => chains.extend(user.layers),
+                Ok(_) => files::remove(k, &file)?,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(chains)
     }
 
     /// Every blob and every chain id that a name leads to.
@@ -127,6 +154,7 @@ pub(super) fn digests_in(dir: &Path) -> Vec<(Digest, PathBuf)> {
 /// Removes an unpacked layer: how many bytes it had. It loses its name first, so that no half of it is
 /// ever taken for the whole.
 fn remove_layer(k: &Kernel, path: &Path) -> Result<u64> {
+    let bytes = open_up(path)?;
     let doomed = match path.file_name().unwrap_or_default().to_string_lossy() {
         name if name.starts_with("tmp-") => path.to_owned(),
         name => {
@@ -141,21 +169,28 @@ fn remove_layer(k: &Kernel, path: &Path) -> Result<u64> {
             doomed
         }
     };
-    let bytes = open_up(&doomed)?;
     copy::remove_tree(k, &doomed)?;
     Ok(bytes)
 }
 
 /// Without root's rights, a directory that may not be written to keeps what is in it.
+///
+/// # Errors
+/// One that is somebody else's; then none has been changed in which something would be.
 #[expect(clippy::disallowed_methods, reason = "a tree that is removed in the next moment")]
 fn open_up(dir: &Path) -> Result<u64> {
     stop::go_on()?;
     let meta = dir.symlink_metadata().named(dir)?;
-    if look::ids().0 != 0 && meta.mode() & 0o700 != 0o700 {
+    let (own, _) = look::ids();
+    if own != 0 && meta.uid() != own {
+        let text = format!("{} is not this user's", dir.display());
+        return Err(Error::yours(text).or_else_by(WayOut::AsOwner));
+    }
+    if own != 0 && meta.mode() & 0o700 != 0o700 {
         std::fs::set_permissions(dir, PermissionsExt::from_mode(0o700)).named(dir)?;
     }
     let mut bytes = 0;
-    for entry in std::fs::read_dir(dir).named(dir)? {
+    for entry in std::fs::read_dir(dir).map_err(|e| not_ours(e, dir))? {
         let entry = entry.named(dir)?;
         bytes += match entry.file_type().named(dir)?.is_dir() {
             true => open_up(&entry.path())?,
@@ -163,4 +198,11 @@ fn open_up(dir: &Path) -> Result<u64> {
         };
     }
     Ok(bytes)
+}
+
+/// Root of a namespace may not look where an id is that the namespace does not have.
+fn not_ours(e: std::io::Error, dir: &Path) -> Error {
+    let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
+    let e = Error::from(e).at(dir.display().to_string());
+    if denied { e.or_else_by(WayOut::AsOwner) } else { e }
 }

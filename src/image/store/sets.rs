@@ -4,11 +4,15 @@
 //! by subuid(5): then files belong to these, which only root of a namespace with the same maps can give, or take
 //! away. One layer may be in several sets, and is another tree in each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
 
 use super::Store;
-use crate::image::digest::Digest;
+use crate::error::Result;
+use crate::image::digest::{Algorithm, Digest};
 use crate::sys::idmap::{Maps, Range};
+use crate::sys::{At, Kernel, Unlinkat};
 
 /// How the folder of a namespace's set begins.
 const IDS: &str = "ids-";
@@ -45,6 +49,30 @@ impl Store {
         sets.sort();
         sets.insert(0, self.layers());
         sets
+    }
+
+    /// Whether a set is of another namespace than this store's: nobody will join its layers any more.
+    pub(super) fn is_old(&self, set: &Path) -> bool {
+        let is_usual = set == self.layers();
+        self.ids.as_ref().is_some_and(|ids| !is_usual && set != self.layers().join(ids))
+    }
+
+    /// Nobody adds to the store meanwhile.
+    pub(super) fn remove_empty_sets(&self, k: &Kernel) -> Result<()> {
+        let expected = [Errno::ENOENT, Errno::ENOTEMPTY];
+        let remove = |path: &Path| match k
+            .ask(Unlinkat { dir: At::CWD, path, directory: true }, &expected)
+        {
+            Err(e) if e.errno().is_some_and(|errno| expected.contains(&errno)) => Ok(()),
+            answer => answer,
+        };
+        for set in self.layer_sets().into_iter().filter(|set| *set != self.layers()) {
+            for algorithm in Algorithm::ALL {
+                remove(&set.join(algorithm.name()))?;
+            }
+            remove(&set)?;
+        }
+        Ok(())
     }
 
     /// Whether some of it can only be taken away as root of a namespace with this user's ids.
