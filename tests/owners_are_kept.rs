@@ -189,6 +189,23 @@ fn layers_of_other_ranges_are_not_in_the_way() {
     assert_eq!(layers(&place).len(), 0);
 }
 
+/// The user web is another one than the witness, out here: of the calls behind that change the witness sees numbers.
+fn a_run_of_another_user_is_verified_as_far_as_can_be() {
+    let place = place(owned());
+    let name = place.pulled();
+    let verified = |more: &[&str]| {
+        let words = [&["run", "--verify"], more, &[&name, "--", "cat", "/home/letter"]].concat();
+        let ran = ran(&mut place.learnc(&words)).ok();
+        assert_eq!(ran.stdout, "dear\n");
+        ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let said = verified(&[]);
+    assert!(said.contains("own record (3 without what their addresses lead to"), "{said}");
+    assert!(said.contains("another user), none besides"), "{said}");
+    let said = verified(&["-u", "0"]);
+    assert!(said.contains("own record, none besides"), "{said}");
+}
+
 fn main() {
     let ranges: &[Need] = &[Need::IdRanges, Need::Containers, Need::Busybox];
     let joined = [ranges, &[Need::Joins]].concat();
@@ -218,6 +235,11 @@ fn main() {
             "layers of other ranges are not in the way",
             &joined,
             layers_of_other_ranges_are_not_in_the_way,
+        ),
+        test(
+            "a run of another user is verified as far as can be",
+            &[&joined[..], &[Need::Ptrace, Need::SyscallInfo]].concat(),
+            a_run_of_another_user_is_verified_as_far_as_can_be,
         ),
         test("with one id all is this user's", &joined, with_one_id_all_is_this_users),
     ]);

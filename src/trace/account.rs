@@ -43,6 +43,8 @@ pub struct Tally {
     pub told: usize,
     pub seen: usize,
     pub untold: usize,
+    /// Of those that were seen, without what their addresses lead to.
+    pub partly: usize,
 }
 
 impl Tally {
@@ -192,6 +194,8 @@ impl Account {
         if let (true, Some(at)) = (seen, self.position(&call)) {
             self.dropped.retain(|(pid, _), _| *pid != call.pid);
             let queue = self.seen.entry(call.pid).or_default();
+            let is_hidden = |(_, arg): &(_, Arg)| *arg == Arg::Secret;
+            self.tally.partly += usize::from(queue[at].args.0.iter().any(is_hidden));
             let passed: Vec<Witnessed> = queue.drain(..=at).take(at).collect();
             ready.extend(passed.into_iter().filter_map(|call| self.untold(call)));
         }

@@ -57,6 +57,15 @@ pub fn unreadable(address: u64) -> Arg {
     Arg::name(format!("<unreadable {address:#x}>"))
 }
 
+/// What could not be read, since its process is closed to the witness, may be anything.
+pub fn hidden(args: Args) -> Args {
+    let hide = |arg| match arg {
+        Arg::Name(name) if name.starts_with("<unreadable ") => Arg::Secret,
+        other => other,
+    };
+    Args(args.0.into_iter().map(|(name, arg)| (name, hide(arg))).collect())
+}
+
 /// Reads the arguments of a call, by what the table says it takes.
 pub fn decode(source: &dyn Source, args: &[u64; 6], takes: &[(&'static str, Kind)]) -> Args {
     let mut decoded = Args::new();

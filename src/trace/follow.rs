@@ -5,7 +5,9 @@
 //! At its execve the container's process is released: its program is not watched, and runs at full
 //! speed. The runtime stays under watch to its end, so that what it undoes is witnessed as well.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::os::fd::AsFd;
 
 use nix::errno::Errno;
@@ -23,16 +25,37 @@ use crate::sys::ptrace::{self, Stop};
 use crate::sys::{Fd, look, numbers};
 
 /// A watched process's memory and descriptors.
-struct Process(i32);
+struct Process<'a> {
+    pid: i32,
+    /// Where descriptors led when that could be read.
+    known: &'a RefCell<HashMap<(i32, i32), String>>,
+}
 
-impl Source for Process {
+impl Source for Process<'_> {
     fn memory(&self, address: u64, length: usize) -> Vec<u8> {
-        ptrace::memory(self.0, address, length)
+        ptrace::memory(self.pid, address, length)
     }
 
     fn descriptor(&self, fd: i32) -> Option<String> {
-        let link = look::link(format!("/proc/{}/fd/{fd}", self.0))?;
-        Some(link.display().to_string())
+        let at = (self.pid, fd);
+        match look::link(format!("/proc/{}/fd/{fd}", self.pid)) {
+            Some(link) => {
+                let link = link.display().to_string();
+                self.known.borrow_mut().insert(at, link.clone());
+                Some(link)
+            }
+            None if self.is_closed() => self.known.borrow().get(&at).cloned(),
+            None => None,
+        }
+    }
+}
+
+impl Process<'_> {
+    /// It has become another user, and this one, without root, is shown nothing but its registers: ptrace(2), "Ptrace
+    /// access mode checking".
+    fn is_closed(&self) -> bool {
+        let link = std::fs::read_link(format!("/proc/{}/exe", self.pid));
+        link.is_err_and(|e| e.kind() == ErrorKind::PermissionDenied)
     }
 }
 
@@ -52,14 +75,15 @@ pub struct Follow<'a> {
     /// Programs with privileges that a watched process would not get: released at the entry of
     /// execve. Their parent learns whether it came to that.
     released: HashMap<i32, Witnessed>,
+    known: RefCell<HashMap<(i32, i32), String>>,
     pub account: Account,
 }
 
 impl<'a> Follow<'a> {
     pub fn new(runtime: i32, events: &'a Fd, observer: &'a dyn Observer) -> Follow<'a> {
         let account = Account::new(runtime);
-        let (entered, released) = (HashMap::new(), HashMap::new());
-        Follow { runtime, events, observer, entered, released, account }
+        let (entered, released, known) = (HashMap::new(), HashMap::new(), RefCell::default());
+        Follow { runtime, events, observer, entered, released, known, account }
     }
 
     /// Watches until the runtime has ended: its exit status.
@@ -125,14 +149,18 @@ impl<'a> Follow<'a> {
 
     /// Reads a call that is about to be made. False when its process was released.
     fn enter(&mut self, pid: i32, number: i64, args: [u64; 6]) -> bool {
-        let source = Process(pid);
+        let source = Process { pid, known: &self.known };
         let name = numbers::name_of(number)
             .map_or_else(|| format!("syscall_{number}"), |name| name.to_owned());
         let excused = unnarrated::is_excused(&name, &Judged { source: &source, args: &args });
         let told = table::takes(&name, &args).is_some();
+        let read = || {
+            let read = table::arguments(&name, &source, &args);
+            if source.is_closed() { decode::hidden(read) } else { read }
+        };
         let record = (told || !excused).then(|| Witnessed {
             pid,
-            args: table::arguments(&name, &source, &args),
+            args: read(),
             name: name.clone(),
             answer: Answer::Value(0),
             excused,
@@ -169,7 +197,8 @@ impl<'a> Follow<'a> {
     /// A released child has ended: 127 is what learnc's own children say if execve failed.
     fn reaped(&mut self, parent: i32, child: i32, status: u64) {
         let Some(record) = self.released.remove(&child) else { return };
-        let status = decode::number(&Process(parent), status, 4).unwrap_or(127 << 8);
+        let source = Process { pid: parent, known: &self.known };
+        let status = decode::number(&source, status, 4).unwrap_or(127 << 8);
         let answer = match status == 127 << 8 {
             true => Answer::Refused("unknown".into()),
             false => Answer::Value(0),

@@ -16,6 +16,9 @@
 //! flags are tables of its own ([`table`], [`names`]). The runtime stays in the terminal's foreground,
 //! gets its signals, and ends with its own status, which the witness passes on.
 //!
+//! A process that becomes another user than the witness, who is not root, shows it the registers alone until its execve.
+//! Of those calls the numbers are held against the narration, and it is said how many they are.
+//!
 //! What this cannot show: a call is told true, not that nothing else could have been done without
 //! one; and a tracer sees what processes ask of the kernel, not what the kernel does by itself.
 
@@ -93,12 +96,18 @@ fn begin(runtime: i32) -> Result<(), Errno> {
 
 /// `21 of 21 calls seen by the kernel's own record, none besides.`
 pub fn sentence(tally: &Tally) -> String {
-    let Tally { told, seen, untold } = tally;
+    let Tally { told, seen, untold, partly } = tally;
     let besides = match untold {
         0 => "none besides".to_owned(),
         n => format!("{n} besides that {} not narrated", if *n == 1 { "was" } else { "were" }),
     };
-    format!("{seen} of {told} calls seen by the kernel's own record, {besides}.")
+    let partly = match partly {
+        0 => String::new(),
+        n => format!(
+            " ({n} without what their addresses lead to: the process had become another user)"
+        ),
+    };
+    format!("{seen} of {told} calls seen by the kernel's own record{partly}, {besides}.")
 }
 
 /// Why a process may not watch its own child, from what the machine shows.

@@ -1,7 +1,7 @@
 //! Whether a narrated call and a witnessed one are the same call.
 //!
 //! The two are written down independently, in the same vocabulary. Three things may differ: a set of
-//! flags has no order; a secret is not told; and the narration names a descriptor as it was opened,
+//! flags has no order; a secret is not told, or not shown; and the narration names a descriptor as it was opened,
 //! while the witness reads where it leads now, which is another name once roots have been swapped.
 
 use crate::args::{Arg, Args};
@@ -28,7 +28,7 @@ fn same_fields(told: &Args, seen: &Args) -> bool {
 
 fn same(told: &Arg, seen: &Arg) -> bool {
     match (told, seen) {
-        (Arg::Secret, _) => true,
+        (Arg::Secret, _) | (_, Arg::Secret) => true,
         (Arg::Flags(told), Arg::Flags(seen)) => {
             told.len() == seen.len() && told.iter().all(|name| seen.contains(name))
         }
