@@ -12,6 +12,7 @@ use super::image::{silent, with_room};
 use crate::bundle::accounts::{Account, account};
 use crate::bundle::{self, Bundle, wishes};
 use crate::error::{Error, Result, WayOut};
+use crate::event::{Call, Event, Observer};
 use crate::facts::Facts;
 use crate::image::document::Descriptor;
 use crate::image::joined;
@@ -61,7 +62,13 @@ impl ImageArgs {
             Some(Found { top, is_whole: true }) => top,
             _ => self.pull(k, word, &store)?,
         };
-        let image = store.image(k, &top, &self.access.platform()?)?;
+        let wish = self.access.platform()?;
+        let image = store.image(k, &top, &wish)?;
+        let other = match (image.is_for(&wish), &self.access.platform) {
+            (Err(e), Some(_)) => return Err(e.at(word)),
+            (Err(e), None) => Some(format!("{e}.")),
+            (Ok(()), _) => None,
+        };
         let owners = facts.own_maps();
         let Unpacked { dirs, account, warnings } = match &owners {
             Some(maps) => self.unpacked_with(maps, k, &store, &image, facts),
@@ -70,7 +77,7 @@ impl ImageArgs {
         .map_err(|e| self.with_room(e, &store))?;
         let config = wishes::config(&image.config, &account, &asked)?;
         let mut bundle = bundle::from_value(config, folder.to_owned())?;
-        bundle.warnings.extend(warnings);
+        bundle.warnings.extend(warnings.into_iter().chain(other));
         let place = store.dir().to_owned();
         let ports = image.config.config.as_ref().map(|w| wishes::ports(w).join(", "));
         Ok(Brought {
@@ -145,8 +152,9 @@ impl ImageArgs {
     fn pull(&self, k: &Kernel, word: &str, store: &Store) -> Result<Descriptor> {
         let source = self.access.source(k, Place::parse(word)?, store)?;
         let (name, wish) = (source.kept_name(), self.access.platform()?);
-        pull(k, store, &*source, &name, &wish, &pull::Options::default())
-            .map_err(|e| self.with_room(e, store))
+        let insists = self.access.platform.is_some();
+        let options = pull::Options { insists, ..pull::Options::default() };
+        pull(k, store, &*source, &name, &wish, &options).map_err(|e| self.with_room(e, store))
     }
 
     /// Whom the image's files mean. Groups that do not exist in a namespace of one id are left out.
@@ -176,4 +184,23 @@ impl ImageArgs {
 fn copied(e: &Error) -> String {
     let why = e.diagnosis.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
     format!("The layers are copied into one tree, not joined: {e}{why}.")
+}
+
+/// Hears what is done before there is a plan: its calls belong to no step, and take nothing back.
+pub struct Before<'a>(pub &'a dyn Observer);
+
+impl Observer for Before<'_> {
+    fn see(&self, event: &Event) {
+        match event {
+            Event::Call(call) => {
+                let call = Call { step: "image_ready".to_owned(), ..call.clone() };
+                self.0.see(&Event::Call(call));
+            }
+            other => self.0.see(other),
+        }
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
 }

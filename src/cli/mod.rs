@@ -57,9 +57,10 @@ pub enum Verb {
     /// Send a signal to a container's first process
     Kill(commands::kill::Kill),
     /// Remove what a stopped container left
+    #[command(alias = "rm")]
     Delete(commands::delete::Delete),
     /// List containers
-    #[command(visible_alias = "ls")]
+    #[command(visible_alias = "ls", alias = "ps")]
     List(commands::list::List),
     /// Unpack an image of the store into a folder
     Unpack(commands::unpack::Unpack),

@@ -33,7 +33,10 @@ pub fn step(
             Some(_) => Ok(()),
             None => Err(Error::yours(format!("id {id} does not exist in the user namespace"))
                 .at(field)
-                .because(format!("no range of {maps} covers it"))),
+                .because(format!("no range of {maps} covers it"))
+                .try_this(
+                    "learnc doctor says how this user gets more ids; root, 0, is always one",
+                )),
         };
         check(uids, user.uid(), "process.user.uid", "linux.uidMappings")?;
         check(gids, user.gid(), "process.user.gid", "linux.gidMappings")?;

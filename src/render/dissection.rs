@@ -86,6 +86,8 @@ impl Page<'_> {
         self.more("with", &wishes.env.clone().unwrap_or_default().join(" "));
         let ports = wishes.exposed_ports.iter().flatten().map(|(port, _)| port.as_str());
         self.more("ports", &ports.collect::<Vec<_>>().join(" "));
+        let volumes = wishes.volumes.iter().flatten().map(|(place, _)| place.as_str());
+        self.more("volumes", &volumes.collect::<Vec<_>>().join(" "));
         self.more("stops on", wishes.stop_signal.as_deref().unwrap_or_default());
     }
 
@@ -108,7 +110,7 @@ impl Page<'_> {
             ("overrides", Does::Overrides, layer.overrides),
             ("deletes", Does::Deletes, layer.deletes),
         ] {
-            let entries: Vec<&Entry> = layer.entries.iter().filter(|e| e.does == does).collect();
+            let entries = layer.that(does);
             if entries.is_empty() {
                 continue;
             }
@@ -116,6 +118,11 @@ impl Page<'_> {
             let (files, bytes) = (count(told.files, "file"), size(told.bytes));
             self.more(label, &format!("{files}, {bytes}{below}"));
             self.entries(entries, whole);
+        }
+        let touched = layer.that(Does::Touches);
+        if whole && !touched.is_empty() {
+            self.more("touches", "directories of layers below");
+            self.entries(touched, whole);
         }
     }
 

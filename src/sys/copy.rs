@@ -16,7 +16,7 @@ use nix::libc;
 use super::descriptor::{At, Fd};
 use super::kernel::{Kernel, Syscall};
 use super::{Fchmod, Fchmodat, Fchownat, Openat, Openat2, Unlinkat};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ignore};
 use crate::event::{Arg, Args};
 
 /// sendfile(2): bytes from one file to another without a detour through this process.
@@ -182,16 +182,23 @@ pub fn remove_tree(k: &Kernel, path: &Path) -> Result<bool> {
         other => other?,
     };
     empty(k, tree)?;
-    k.call(Unlinkat { dir: At::CWD, path, directory: true })?;
+    let call = Unlinkat { dir: At::CWD, path, directory: true };
+    k.ask(call, &[Errno::ENOENT]).or_else(ignore(Errno::ENOENT))?;
     Ok(true)
 }
 
 /// Removes a name in a directory, with all that is in it if it is a directory itself.
 pub fn remove_in(k: &Kernel, dir: &Fd, path: &Path, is_dir: bool) -> Result<()> {
+    // Somebody else may be at it, too: what is gone is gone.
+    let is_gone = |e: &Error| e.errno() == Some(Errno::ENOENT);
     if is_dir {
-        empty(k, enter_to_empty(k, dir, path)?)?;
+        match enter_to_empty(k, dir, path) {
+            Err(e) if is_gone(&e) => return Ok(()),
+            entered => empty(k, entered?)?,
+        }
     }
-    match k.call(Unlinkat { dir: dir.at(), path, directory: is_dir }) {
+    match k.ask(Unlinkat { dir: dir.at(), path, directory: is_dir }, &[Errno::ENOENT]) {
+        Err(e) if is_gone(&e) => Ok(()),
         // A file can be mounted on, too.
         Err(e) if e.errno() == Some(Errno::EBUSY) => enter(k, dir, path, OFlag::O_PATH).and(Err(e)),
         other => other,

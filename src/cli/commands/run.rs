@@ -11,16 +11,19 @@ use clap::Args;
 use nix::errno::Errno;
 
 use super::create::options;
+use crate::args::shell;
 use crate::bundle::wishes::Asked;
 use crate::bundle::{self, Bundle, defaults};
+use crate::cli::bring::Before;
 use crate::cli::by_hand::ByHand;
 use crate::cli::delegate::Delegate;
 use crate::cli::from_image::ImageArgs;
 use crate::cli::image::silent;
 use crate::cli::narration::{Frame, Narration, Usually, Verify};
+use crate::cli::say;
 use crate::cli::{BundleArgs, Context, SourceArgs};
 use crate::error::{Error, Result};
-use crate::event::{Call, Event, Observer};
+use crate::event::{Event, Observer};
 use crate::facts::{self, Facts};
 use crate::lesson::words;
 use crate::lifecycle;
@@ -179,7 +182,12 @@ impl Run {
             let observer = before.as_ref().map(|before| before as &dyn Observer);
             let k = Watch { observer, stepper: None }.kernel();
             let (plan, options) = ready.map_or_else(|| planned(&k), Ok)?;
-            self.go(&plan, &options, watch)
+            let status = self.go(&plan, &options, watch)?;
+            // Nobody else says what it is called, if it was not given a name.
+            if self.detach && !self.narration.plan {
+                say::line(&id)?;
+            }
+            Ok(status)
         })
     }
 
@@ -243,6 +251,16 @@ impl Run {
                 .at("--name")
                 .try_this("learnc run ID: the word is what a bundle's container is called"));
         }
+        if let Some(word) = self.word.as_ref().filter(|word| word.contains(['/', ':', '@'])) {
+            let dir = self.bundle.bundle.as_deref().unwrap_or(".".as_ref());
+            let place = dir.join("config.json");
+            return Err(Error::yours(format!("{word} cannot be a container's id"))
+                .because(format!(
+                    "{} makes the word an id, and this looks like an image",
+                    place.display()
+                ))
+                .try_this(format!("learnc run --image {}", shell(word))));
+        }
         let id = self.image.id.clone().or_else(|| self.word.clone());
         let options = self.options(&id.unwrap_or_else(free), context)?;
         let mut bundle = bundle::load(self.bundle.bundle.as_deref().unwrap_or(".".as_ref()))?;
@@ -264,24 +282,5 @@ impl Run {
         let bundle = bundle::from_value(config, lifecycle::folder_of_run(&id))?;
         let options = Options { recipe: Some(recipe(&source)?), ..self.options(&id, context)? };
         Ok((bundle, options))
-    }
-}
-
-/// Hears what is done before there is a plan: its calls belong to no step, and take nothing back.
-struct Before<'a>(&'a dyn Observer);
-
-impl Observer for Before<'_> {
-    fn see(&self, event: &Event) {
-        match event {
-            Event::Call(call) => {
-                let call = Call { step: "image_ready".to_owned(), ..call.clone() };
-                self.0.see(&Event::Call(call));
-            }
-            other => self.0.see(other),
-        }
-    }
-
-    fn flush(&self) {
-        self.0.flush();
     }
 }

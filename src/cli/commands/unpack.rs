@@ -115,6 +115,9 @@ impl Unpack {
         let maps = self.maps()?;
         let _hold = store.hold(k)?;
         let image = store.image(k, &top, &wish)?;
+        if self.platform.is_some() {
+            image.is_for(&wish)?;
+        }
         let unpack = |k: &Kernel| unpack_image(k, &store, &image, &self.dir, &How::applied());
         let unpacked = match &maps {
             Some(maps) => mapped::as_root(k, maps, unpack),

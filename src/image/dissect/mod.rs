@@ -281,6 +281,13 @@ impl Tree {
     }
 }
 
+impl Layer {
+    /// Its entries that do this.
+    pub fn that(&self, does: Does) -> Vec<&Entry> {
+        self.entries.iter().filter(|entry| entry.does == does).collect()
+    }
+}
+
 impl Count {
     fn add(&mut self, other: Count) {
         self.files += other.files;

@@ -179,8 +179,9 @@ impl Tally {
     /// In a sentence: `3 layers: 120 files, 1.9 MiB`.
     pub fn sentence(&self) -> String {
         let mib = self.bytes as f64 / (1024.0 * 1024.0);
-        let plural = if self.layers == 1 { "" } else { "s" };
-        format!("{} layer{plural}: {} files, {mib:.1} MiB", self.layers, self.files)
+        let plural = |n: u64| if n == 1 { "" } else { "s" };
+        let (layers, files) = (plural(self.layers), plural(self.files));
+        format!("{} layer{layers}: {} file{files}, {mib:.1} MiB", self.layers, self.files)
     }
 
     /// What is not as the archive says, a sentence each.

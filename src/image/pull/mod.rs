@@ -96,16 +96,12 @@ fn image(
         return Err(Error::yours(text).at(source.name()));
     }
     let config = Config::parse(&config(k, store, source, &manifest.config)?, &manifest)?;
-    if !wish.runs(&config.platform) {
-        let there = &config.platform;
-        let text = format!("the image is for {there}, and {wish} was asked for");
-        if options.insists {
-            let error = Error::yours(text).at(source.name());
-            return Err(error.try_this(format!("--platform {there}, to look at it")));
-        }
-        k.tell(|_| Event::Warning { text });
-    }
     let image = Image { descriptor, manifest, config };
+    match image.is_for(wish) {
+        Err(e) if options.insists => return Err(e.at(source.name())),
+        Err(e) => k.tell(|_| Event::Warning { text: e.to_string() }),
+        Ok(()) => {}
+    }
     // One that is damaged is taken away, and comes like one that was never here.
     image.manifest.layers.iter().try_for_each(|layer| store.has_sound(k, layer).map(drop))?;
     if let Some(how) = &options.unpack {

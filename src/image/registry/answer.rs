@@ -85,6 +85,12 @@ impl Inside {
                 let text = format!("nobody listens at {}:{}", proxy.host(), proxy.port());
                 of_proxy("is not there", &text)
             }
+            // Under this name images are kept that came from a folder or a file.
+            None if uri.authority().is_some_and(|host| host.as_str() == "localhost") => {
+                Error::yours("nobody listens there").try_this(
+                    "is the registry running? What came from a folder or file comes from there again: learnc pull oci:DIR",
+                )
+            }
             None => Error::yours("nobody listens there").try_this("is the registry running?"),
         }
     }

@@ -22,6 +22,19 @@ pub struct Image {
 }
 
 impl Image {
+    /// Whether it is for this platform.
+    ///
+    /// # Errors
+    /// It is for another, which is said.
+    pub fn is_for(&self, wish: &Platform) -> Result<()> {
+        let there = &self.config.platform;
+        if wish.runs(there) {
+            return Ok(());
+        }
+        Err(Error::yours(format!("the image is for {there}, and {wish} was asked for"))
+            .try_this(format!("--platform {there}, to look at it")))
+    }
+
     /// By which its layers are found unpacked, the lowest first.
     pub fn chain_ids(&self) -> Vec<Digest> {
         chain_ids(&self.config.rootfs.diff_ids)

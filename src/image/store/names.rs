@@ -82,7 +82,10 @@ impl Store {
     pub fn images(&self) -> Result<Vec<Descriptor>> {
         let path = self.dir().join(INDEX);
         let text = look::read(&path)?;
-        let index = Index::parse(text.as_bytes()).map_err(|e| e.at(path.display().to_string()))?;
+        let remedy =
+            "the file as it was; the blobs are there still, but their names are not: do not prune";
+        let index = Index::parse(text.as_bytes());
+        let index = index.map_err(|e| e.at(path.display().to_string()).try_this(remedy))?;
         Ok(index.manifests)
     }
 

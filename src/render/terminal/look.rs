@@ -164,6 +164,8 @@ pub fn ascii(text: &str) -> String {
     for c in text.chars() {
         match c {
             c if c.is_ascii() => safe.push(c),
+            // Of our own: how often a call was made.
+            '×' => safe.push('x'),
             c => {
                 let mut buffer = [0; 4];
                 let bytes = c.encode_utf8(&mut buffer).bytes();
