@@ -206,6 +206,27 @@ fn a_run_of_another_user_is_verified_as_far_as_can_be() {
     assert!(said.contains("own record, none besides"), "{said}");
 }
 
+/// What it wrote in its own closed home is told, though this user may not look there.
+fn what_was_written_in_a_closed_home_is_told() {
+    let place = place(owned());
+    let events = place.bundle.dir.join("events.jsonl");
+    let write = "echo more > /home/letter; echo new > /home/new";
+    let mut run = place.learnc(&["run", "--quiet", "--changes", "--events"]);
+    run.arg(&events).args([&place.image(), "--", "sh", "-c", write]);
+    ran(&mut run).ok();
+    let told = std::fs::read_to_string(events).unwrap();
+    let changed = told.lines().find(|line| line.contains(r#""type":"changed""#)).unwrap();
+    let changed: serde_json::Value = serde_json::from_str(changed).unwrap();
+    let row = |property: &str| {
+        let mut rows = changed["rows"].as_array().unwrap().iter();
+        let row = rows.find(|row| row["property"] == property);
+        row.unwrap_or_else(|| panic!("{property}: {changed:#}"))["container"].clone()
+    };
+    assert_eq!(row("upper/home/letter"), "copied up: file, 5 bytes");
+    assert_eq!(row("upper/home/new"), "made: file, 4 bytes");
+    assert_eq!(row("size of upper"), "9 bytes in 2 files");
+}
+
 fn main() {
     let ranges: &[Need] = &[Need::IdRanges, Need::Containers, Need::Busybox];
     let joined = [ranges, &[Need::Joins]].concat();
@@ -240,6 +261,11 @@ fn main() {
             "a run of another user is verified as far as can be",
             &[&joined[..], &[Need::Ptrace, Need::SyscallInfo]].concat(),
             a_run_of_another_user_is_verified_as_far_as_can_be,
+        ),
+        test(
+            "what was written in a closed home is told",
+            &joined,
+            what_was_written_in_a_closed_home_is_told,
         ),
         test("with one id all is this user's", &joined, with_one_id_all_is_this_users),
     ]);

@@ -53,7 +53,7 @@ fn what_was_given_away_is_taken_away() {
     let pulled = ran(&mut user.learnc(&["pull", "--quiet", "--unpack", &image], None)).ok();
     let name = pulled.stdout.split(' ').next().unwrap().to_owned();
     let give = "mkdir /q; touch /q/f; chown -R 5:6 /q; chmod 700 /q";
-    let keep = ["run", "--keep", "--name", "gift", &name, "--", "sh", "-c", give];
+    let keep = ["run", "--changes", "--keep", "--name", "gift", &name, "--", "sh", "-c", give];
     told_truly(&user, "run", &keep);
     let gift = user.home().join(".local/share/learnc/gift/upper/q").metadata().unwrap();
     assert_eq!((gift.uid(), gift.gid()), (Ranged::outside(5), Ranged::outside(6)));

@@ -11,22 +11,24 @@
 //! ```
 //!
 //! So the moments are the same for a program that runs for a year and for one that is gone at once.
-//! All of it is looking, done only when somebody compares and somebody listens.
+//! All of it is looking, done only when somebody compares and somebody listens. Where a user without root may not look,
+//! into directories of ids that only a namespace lets it have, a child does that is root of one: those calls are told.
 
 use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 
 use super::parent::Created;
-use crate::event::{Difference, Event};
+use crate::event::{Difference, Event, Verdict};
+use crate::facts;
 use crate::inspect::counters::counters;
 use crate::inspect::host::{Host, Made};
 use crate::inspect::{Portrait, differences, tree, upper};
 use crate::parts::namespaces::Namespace;
 use crate::parts::overlay::upper_of;
 use crate::plan::{Act, Plan, Step};
-use crate::sys::look;
 use crate::sys::namespace::KINDS;
+use crate::sys::{Kernel, look, mapped};
 
 /// Both sides, as far as they have been seen.
 pub struct Comparison<'a> {
@@ -77,7 +79,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// What differs; to be asked when the program has ended and its cgroup still stands.
-    pub fn changed(&self) -> Event {
+    pub fn changed(&self, k: &Kernel) -> Event {
         let Some(container) = &self.container else {
             return Event::Changed { rows: self.tree.clone() };
         };
@@ -85,9 +87,23 @@ impl<'a> Comparison<'a> {
         rows.extend(counters(self.plan.cgroups(), &self.limits));
         if let Some((folder, names)) = self.plan.joined() {
             let lower: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
-            rows.extend(upper::differences(&upper_of(folder), &lower));
+            let look = || upper::differences(&upper_of(folder), &lower);
+            rows.extend(self.within(k, look));
         }
         Event::Changed { rows }
+    }
+
+    /// What lies in directories of others is looked at by whom they are open to, if this user can be that.
+    fn within(&self, k: &Kernel, look: impl Fn() -> Vec<Difference>) -> Vec<Difference> {
+        let seen = look();
+        let is_closed = seen.iter().any(|row| row.verdict == Verdict::Unknown);
+        match is_closed.then(facts::read).and_then(|facts| facts.own_maps()) {
+            None => seen,
+            Some(maps) => {
+                k.enter(0, "looked_into");
+                mapped::as_root(k, &maps, |_| Ok(look())).unwrap_or(seen)
+            }
+        }
     }
 
     /// To be asked when everything is undone.

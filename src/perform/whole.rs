@@ -85,7 +85,8 @@ fn container(
     };
     watch.tell(|| Event::Ended { pid: started.pid.0, status });
     if let Some(comparison) = comparison {
-        watch.tell(|| comparison.changed());
+        let changed = comparison.changed(&watch.kernel());
+        watch.tell(|| changed);
     }
     if !how.keep {
         started.unmake(watch)?;
@@ -118,7 +119,8 @@ fn root_filesystem(
         _ => Ok(0),
     };
     if let Some(comparison) = comparison {
-        watch.tell(|| comparison.changed());
+        let changed = comparison.changed(&watch.kernel());
+        watch.tell(|| changed);
     }
     if !how.keep {
         made.unmake(watch)?;

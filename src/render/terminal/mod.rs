@@ -112,6 +112,7 @@ impl Terminal {
             "signal" => (None, "signal"),
             "visit" => (None, "visit"),
             "image_ready" => (None, "image_ready"),
+            "looked_into" => (None, "looked_into"),
             key => (Some(call.index), key),
         };
         match &mut story.now {
