@@ -48,10 +48,10 @@ struct Visit(Child);
 impl Visit {
     fn begin(bundle: &Bundle, script: &str) -> Visit {
         let (up, go) = (bundle.dir.join("up"), bundle.dir.join("go"));
+        // It ends with the bundle, too: who was to read `go` may come when that is gone already.
+        let (here, told) = (up.display(), go.display());
         let script = format!(
-            "{script}; touch {}; while [ ! -e {} ]; do sleep 0.01; done",
-            up.display(),
-            go.display()
+            "{script}; touch {here}; while [ -e {here} ] && [ ! -e {told} ]; do sleep 0.01; done"
         );
         let mut learnc = bundle.learnc(["stage", "rootfs", "--quiet", "--id", &bundle.id]);
         learnc.args(["--", "sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::piped());
