@@ -176,7 +176,7 @@ fn remove_layer(k: &Kernel, path: &Path) -> Result<u64> {
 /// Without root's rights, a directory that may not be written to keeps what is in it.
 ///
 /// # Errors
-/// One that is somebody else's; then none has been changed in which something would be.
+/// One that is somebody else's; those that were looked into before may be open then.
 #[expect(clippy::disallowed_methods, reason = "a tree that is removed in the next moment")]
 fn open_up(dir: &Path) -> Result<u64> {
     stop::go_on()?;
