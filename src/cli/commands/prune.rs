@@ -31,14 +31,17 @@ pub(super) fn sweep(store: Store, unfinished: bool) -> Result<()> {
     let store = maps.iter().fold(store, Store::mapped);
     let maps = maps.filter(|_| store.has_mapped());
     let pruned = as_owner(maps.as_ref(), || store.sweep(&silent(), unfinished))?;
-    tell(&pruned)?;
-    let Some(kept) = pruned.kept.first() else { return Ok(()) };
+    let Some(kept) = pruned.kept.first() else { return tell(&pruned) };
+    if pruned.bytes > 0 {
+        tell(&pruned)?;
+    }
+    let paths: Vec<String> = pruned.kept.iter().map(shell).collect();
     let count = count(pruned.kept.len(), "unpacked layer");
     Err(Error::yours(format!("{count} could not be taken away: {}", kept.display()))
         .because(
             "files in there belong to ids that /etc/subuid gave this user, and does not give now",
         )
-        .try_this(format!("sudo rm -r {}", shell(kept))))
+        .try_this(format!("sudo rm -r {}", paths.join(" "))))
 }
 
 /// What was taken away, as a line.

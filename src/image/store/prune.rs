@@ -5,14 +5,20 @@
 //! it cannot be read, nothing is taken away: better too much is kept than an image broken.
 
 use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use super::reach::Tree;
 use super::{MENDS, Store, chain_ids, files};
-use crate::error::{Error, Named, Result, WayOut};
+use crate::error::{Error, Result};
 use crate::image::digest::{Algorithm, Digest};
-use crate::sys::{Kernel, copy, look, stop};
+use crate::sys::{Kernel, Renameat, copy, look, stop};
+
+/// How a folder below `layers/` begins that is not a whole layer.
+const UNFINISHED: &str = "tmp-";
 
 /// What was taken away.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -24,23 +30,8 @@ pub struct Pruned {
     pub unfinished: usize,
     /// Of all of them together.
     pub bytes: u64,
-    /// What has files that are not this user's, and so is there still.
+    /// Layers with files that are not this user's, and so are there still, as unfinished ones.
     pub kept: Vec<PathBuf>,
-}
-
-impl Pruned {
-    /// Removes an unpacked layer, unless this user may not: whether it is gone.
-    fn layer(&mut self, k: &Kernel, path: &Path) -> Result<bool> {
-        match remove_layer(k, path) {
-            Ok(bytes) => self.bytes += bytes,
-            Err(e) if e.way_out == Some(WayOut::AsOwner) => {
-                self.kept.push(path.to_owned());
-                return Ok(false);
-            }
-            Err(e) => return Err(e),
-        }
-        Ok(true)
-    }
 }
 
 impl Store {
@@ -68,14 +59,18 @@ impl Store {
                 let is_old = self.is_old(&set);
                 for (digest, path) in digests_in(&set) {
                     if !used.contains(&digest) && (is_old || !chains.contains(&digest)) {
-                        let gone = pruned.layer(k, &path)?;
+                        let gone = self.remove_layer(k, &path, &mut pruned)?;
                         pruned.layers += usize::from(gone);
                     }
                 }
             }
-            for path in self.unfinished().into_iter().filter(|_| unfinished) {
+            let beginnings = if unfinished { self.unfinished() } else { vec![] };
+            for path in beginnings {
+                if pruned.kept.contains(&path) {
+                    continue;
+                }
                 let gone = match path.is_dir() {
-                    true => pruned.layer(k, &path)?,
+                    true => self.remove_layer(k, &path, &mut pruned)?,
                     false => {
                         pruned.bytes += look::size(&path).unwrap_or(0);
                         files::remove(k, &path)?;
@@ -87,6 +82,22 @@ impl Store {
             self.remove_empty_sets(k)
         })?;
         Ok(pruned)
+    }
+
+    /// Removes an unpacked layer, unless files of others are in it: whether it is gone. It loses its name first,
+    /// so that no half of it is ever taken for the whole.
+    fn remove_layer(&self, k: &Kernel, path: &Path, pruned: &mut Pruned) -> Result<bool> {
+        let is_root = self.ids.is_none() && look::ids().0 == 0;
+        let doomed = lose_name(k, path)?;
+        match open_up(&doomed).and_then(|bytes| copy::remove_tree(k, &doomed).map(|_| bytes)) {
+            Ok(bytes) => pruned.bytes += bytes,
+            Err(e) if !is_root && matches!(e.errno(), Some(Errno::EACCES | Errno::EPERM)) => {
+                pruned.kept.push(doomed);
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(true)
     }
 
     /// The layers of containers that are there. What is said of others is taken away.
@@ -121,15 +132,19 @@ impl Store {
         Ok((blobs, chains))
     }
 
-    /// What is not finished, in `ingest/` and below `layers/`.
+    /// What is not finished, in `ingest/` and below `layers/`: begun, or to be taken away.
     pub(super) fn unfinished(&self) -> Vec<PathBuf> {
         let list = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten();
         let is_tmp = |path: &PathBuf| {
-            path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"tmp-"))
+            let name = path.file_name().unwrap_or_default();
+            name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
         };
         let mut paths: Vec<PathBuf> = list(self.dir().join("ingest")).map(|e| e.path()).collect();
-        let sets = self.layer_sets().into_iter().flat_map(list);
-        paths.extend(sets.map(|e| e.path()).filter(is_tmp));
+        for set in self.layer_sets() {
+            let named = Algorithm::ALL.map(|algorithm| set.join(algorithm.name()));
+            let places = named.into_iter().chain([set]).flat_map(list);
+            paths.extend(places.map(|entry| entry.path()).filter(is_tmp));
+        }
         paths.sort();
         paths
     }
@@ -151,58 +166,33 @@ pub(super) fn digests_in(dir: &Path) -> Vec<(Digest, PathBuf)> {
     found
 }
 
-/// Removes an unpacked layer: how many bytes it had. It loses its name first, so that no half of it is
-/// ever taken for the whole.
-fn remove_layer(k: &Kernel, path: &Path) -> Result<u64> {
-    let bytes = open_up(path)?;
-    let doomed = match path.file_name().unwrap_or_default().to_string_lossy() {
-        name if name.starts_with("tmp-") => path.to_owned(),
-        name => {
-            let layers = path.ancestors().nth(2).unwrap_or(path);
-            let doomed = layers.join(format!("tmp-{name}"));
-            if doomed.is_dir() {
-                remove_layer(k, &doomed)?;
-            }
-            // Without root's rights a closed directory cannot be moved: rename(2).
-            k.call(crate::sys::Fchmodat { dir: crate::sys::At::CWD, path, mode: 0o700 })?;
-            k.call(crate::sys::Renameat { from: path, to: &doomed })?;
-            doomed
-        }
-    };
-    copy::remove_tree(k, &doomed)?;
-    Ok(bytes)
+/// Gives an unpacked layer the name of an unfinished one. It stays in its folder: to move a directory to
+/// another one, its owner must be able to write to it, by rename(2), and it may be closed or another id's.
+fn lose_name(k: &Kernel, path: &Path) -> Result<PathBuf> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with(UNFINISHED) {
+        return Ok(path.to_owned());
+    }
+    // One that could not be taken away may have the first of these names.
+    let mut names = (0..).map(|number| path.with_file_name(format!("{UNFINISHED}{name}-{number}")));
+    let doomed = names.find(|name| !look::exists(name)).expect("numbers do not end");
+    k.call(Renameat { from: path, to: &doomed })?;
+    Ok(doomed)
 }
 
-/// Without root's rights, a directory that may not be written to keeps what is in it.
-///
-/// # Errors
-/// One that is somebody else's; those that were looked into before may be open then.
+/// Without root's rights, a directory that may not be written to keeps what is in it. How many bytes there are
+/// that this user can see; what it can not, the removal will say.
 #[expect(clippy::disallowed_methods, reason = "a tree that is removed in the next moment")]
 fn open_up(dir: &Path) -> Result<u64> {
     stop::go_on()?;
-    let meta = dir.symlink_metadata().named(dir)?;
-    let (own, _) = look::ids();
-    if own != 0 && meta.uid() != own {
-        let text = format!("{} is not this user's", dir.display());
-        return Err(Error::yours(text).or_else_by(WayOut::AsOwner));
-    }
-    if own != 0 && meta.mode() & 0o700 != 0o700 {
-        std::fs::set_permissions(dir, PermissionsExt::from_mode(0o700)).named(dir)?;
+    let is_closed = |meta: Metadata| meta.mode() & 0o700 != 0o700;
+    if look::ids().0 != 0 && dir.symlink_metadata().is_ok_and(is_closed) {
+        let _ = std::fs::set_permissions(dir, PermissionsExt::from_mode(0o700));
     }
     let mut bytes = 0;
-    for entry in std::fs::read_dir(dir).map_err(|e| not_ours(e, dir))? {
-        let entry = entry.named(dir)?;
-        bytes += match entry.file_type().named(dir)?.is_dir() {
-            true => open_up(&entry.path())?,
-            false => entry.metadata().map_or(0, |meta| meta.len()),
-        };
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let Ok(meta) = entry.metadata() else { continue };
+        bytes += if meta.is_dir() { open_up(&entry.path())? } else { meta.len() };
     }
     Ok(bytes)
-}
-
-/// Root of a namespace may not look where an id is that the namespace does not have.
-fn not_ours(e: std::io::Error, dir: &Path) -> Error {
-    let denied = e.kind() == std::io::ErrorKind::PermissionDenied;
-    let e = Error::from(e).at(dir.display().to_string());
-    if denied { e.or_else_by(WayOut::AsOwner) } else { e }
 }
