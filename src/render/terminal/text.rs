@@ -16,7 +16,7 @@ pub fn width(text: &str) -> usize {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Span(pub Role, pub String);
 
-/// Text that is never broken inside.
+/// Text that is not broken inside, unless it is a path too long for any line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Piece {
     pub spans: Vec<Span>,
@@ -35,6 +35,30 @@ impl Piece {
     fn bare_width(&self) -> usize {
         let last = self.spans.last().map_or("", |Span(_, text)| text);
         self.width() - (width(last) - width(last.trim_end()))
+    }
+
+    /// Itself, or in parts if it has a `/` to end them with: one of at most `first` columns, and
+    /// others of `room`.
+    fn parts(&self, first: usize, room: usize) -> Vec<Piece> {
+        if self.bare_width() <= first {
+            return vec![self.clone()];
+        }
+        let names = |span: &Span| {
+            let names = span.1.split_inclusive('/').map(|name| Span(span.0, name.to_owned()));
+            names.collect::<Vec<_>>()
+        };
+        let mut parts = vec![Piece { spans: vec![], ..*self }];
+        for Span(role, text) in self.spans.iter().flat_map(names) {
+            let room = if parts.len() == 1 { first } else { room };
+            let Some(part) = parts.last_mut() else { continue };
+            let is_name_whole = part.spans.last().is_some_and(|Span(_, text)| text.ends_with('/'));
+            let piece = match is_name_whole && part.width() + width(text.trim_end()) > room {
+                true => Piece { spans: vec![], depth: self.depth, argument: false },
+                false => parts.pop().unwrap_or_default(),
+            };
+            parts.push(Piece { spans: [piece.spans, vec![Span(role, text)]].concat(), ..piece });
+        }
+        parts
     }
 }
 
@@ -86,7 +110,7 @@ impl Pieces {
     }
 
     /// Greedily on lines of `room` columns; all but the first begin at `hang`, and deeper where
-    /// they begin inside a bracket. A piece wider than the room stands on a line of its own. The
+    /// they begin inside a bracket. A piece wider than the room stands on lines of its own. The
     /// last line leaves `tail` columns free, if it can.
     pub fn wrap(&self, room: usize, hang: usize, tail: usize) -> Vec<Vec<Piece>> {
         let mut lines: Vec<Vec<Piece>> = vec![vec![]];
@@ -100,9 +124,16 @@ impl Pieces {
                 lines.push(vec![margin(indent)]);
                 (used, start) = (indent, indent);
             }
-            used += piece.width();
-            if let Some(line) = lines.last_mut() {
-                line.push(piece.clone());
+            let parts = piece.parts(room.saturating_sub(used), room.saturating_sub(indent));
+            for (n, part) in parts.into_iter().enumerate() {
+                if n > 0 {
+                    lines.push(vec![margin(indent)]);
+                    used = indent;
+                }
+                used += part.width();
+                if let Some(line) = lines.last_mut() {
+                    line.push(part);
+                }
             }
         }
         leave_free(&mut lines, room.saturating_sub(tail), hang);
@@ -215,6 +246,28 @@ mod tests {
         assert_eq!(width("e\u{301}"), 1);
         assert_eq!(padded("漢", 4), "漢  ");
         assert_eq!(shorten("漢字漢字", 5, "…"), "漢字…");
+    }
+
+    #[test]
+    fn a_path_too_long_for_any_line_goes_on_below_behind_a_slash() {
+        let lines = |path: &str| {
+            let mut pieces = Pieces::default();
+            pieces.push(Role::Fact, "write ").push(Role::Fact, path).push(Role::Fact, " ");
+            pieces.may_break().push(Role::Fact, "← 0");
+            let text = |line: &Vec<Piece>| -> String {
+                line.iter()
+                    .flat_map(|piece| &piece.spans)
+                    .map(|Span(_, text)| text.as_str())
+                    .collect()
+            };
+            pieces.wrap(20, 2, 0).iter().map(text).collect::<Vec<_>>()
+        };
+        assert_eq!(lines("/sys/fs"), ["write /sys/fs ← 0"]);
+        assert_eq!(
+            lines("/sys/fs/cgroup/memory/x"),
+            ["write /sys/fs/", "  cgroup/memory/x ", "  ← 0"]
+        );
+        assert_eq!(lines("longer-than-a-whole-line")[0], "write longer-than-a-whole-line ");
     }
 
     proptest! {
