@@ -225,6 +225,11 @@ fn habits_of_other_tools_are_answered_with_what_is_to_be_written_here() {
         assert!(ran.status == 2 && ran.stderr.contains("tip: learnc --root"), "{ran:?}");
         assert!(ran.stderr.contains(tip), "{ran:?}");
     }
+    for (switch, tip) in [("-p", "no way out of it yet"), ("--memory=1g", "linux.resources in")] {
+        let ran = ran(&mut place.learnc(&["run", switch, "fern"]));
+        assert!(ran.status == 2 && ran.stderr.contains(tip), "{ran:?}");
+        assert!(!ran.stderr.contains("as a value"), "{ran:?}");
+    }
     let list = ran(&mut place.learnc(&["list", "word"]));
     assert!(list.status == 2 && !list.stderr.contains("tip:"), "{list:?}");
     let from = place.run(&["--from", "host"], &["true"]);

@@ -10,15 +10,13 @@ pub mod commands;
 pub mod delegate;
 pub mod from_image;
 pub mod image;
+pub mod meant;
 pub mod narration;
 pub mod say;
 pub mod step;
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::StyledStr;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 /// Learn how Linux containers work, from the system calls up, with a real OCI runtime.
@@ -146,37 +144,12 @@ pub struct Context {
     pub state_root: PathBuf,
 }
 
-/// Other tools take the words behind an image for its program. Here two dashes stand before them, and if that is all
-/// that is wrong, it is said.
-fn dashed(mut e: clap::Error) -> clap::Error {
-    let word = match (e.kind(), e.get(ContextKind::InvalidArg)) {
-        (ErrorKind::UnknownArgument, Some(ContextValue::String(word)))
-            if !word.starts_with('-') =>
-        {
-            word.clone()
-        }
-        _ => return e,
-    };
-    let given: Vec<OsString> = std::env::args_os().collect();
-    let right = (1..given.len()).filter(|at| *given[*at] == *word).find_map(|at| {
-        let with = [&given[..at], &["--".into()], &given[at..]].concat();
-        let parsed = Cli::try_parse_from(&with).ok()?;
-        matches!(parsed.verb, Verb::Run(run) if run.word.is_some()).then_some(with)
-    });
-    if let Some(right) = right {
-        let words: Vec<String> = right[1..].iter().map(crate::args::shell).collect();
-        let tip = StyledStr::from(format!("learnc {}", words.join(" ")));
-        e.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip]));
-    }
-    e
-}
-
 /// Parses, runs the verb, reports an error: the exit status.
 pub fn main() -> i32 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => {
-            let e = dashed(e);
+            let e = meant::explained(e);
             let _ = e.print();
             return if e.use_stderr() { 2 } else { 0 };
         }
