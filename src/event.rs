@@ -224,8 +224,16 @@ pub enum Event {
     #[serde(rename = "syscall")]
     Call(Call),
     /// Many calls that are told by their number, since each is like the other: how often each was
-    /// made, by which process, all of them on files below one directory.
-    Bulk { index: usize, pid: i32, lane: Lane, below: String, calls: BTreeMap<String, u64> },
+    /// made, by which process, all of them on files below one directory, and how long all took together.
+    Bulk {
+        index: usize,
+        pid: i32,
+        lane: Lane,
+        below: String,
+        calls: BTreeMap<String, u64>,
+        #[serde(default)]
+        nanos: u64,
+    },
     /// An observation in a step, as a sentence of facts: `4 files, 1.9 MiB copied`.
     Note { index: Option<usize>, text: String },
     /// A registry was asked something, and answered. Only those of its words that learnc goes by.

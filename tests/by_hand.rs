@@ -200,6 +200,26 @@ fn another_user_with_more_of_everything_is_the_same() {
     assert!(portrait.get("environ").contains("it's $HOME \\n \"x\""));
 }
 
+/// What the program's user may not make, its capabilities may, which are gone when it begins.
+fn a_directory_made_for_another_user_is_the_same() {
+    let capabilities = json!(["CAP_DAC_OVERRIDE"]);
+    let bundle = bundle()
+        .set("/process/user", json!({"uid": 1000, "gid": 1001}))
+        .set("/process/cwd", json!("/srv/made here/below"))
+        .set("/process/capabilities/permitted", capabilities.clone())
+        .set("/process/capabilities/effective", capabilities.clone())
+        .set("/process/capabilities/bounding", capabilities)
+        .set("/root/readonly", json!(false))
+        .sh("pwd; stat -c %u:%g . ..");
+    let id = bundle.id.clone();
+    let by_hand = ByHand::printed_by(bundle, "run", &[&id]);
+    let said = support::bundle::ran(&mut by_hand.command()).ok().stdout;
+    assert_eq!(said, "/srv/made here/below\n1000:1001\n1000:1001\n");
+    std::fs::remove_dir_all(by_hand.bundle.rootfs().join("srv/made here")).unwrap();
+    assert_eq!(by_hand.bundle.run().ok().stdout, said);
+    by_hand.assert_nothing_is_left();
+}
+
 fn an_environment_that_no_shell_can_have_is_the_same() {
     let env = json!(["PATH=/bin", "with.dot=1", "PPID=none"]);
     let (portrait, _) = same(bundle().set("/process/env", env));
@@ -258,6 +278,11 @@ fn main() {
             "another user with more of everything is the same",
             ROOT,
             another_user_with_more_of_everything_is_the_same,
+        ),
+        test(
+            "a directory made for another user is the same",
+            ROOT,
+            a_directory_made_for_another_user_is_the_same,
         ),
         test(
             "an environment that no shell can have is the same",

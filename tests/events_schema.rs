@@ -146,6 +146,7 @@ fn every_event() -> Vec<Event> {
             lane: Lane::Runtime,
             below: text(),
             calls: [("openat".to_owned(), 3)].into(),
+            nanos: 4_000,
         },
         Event::Warning { text: text() },
         Event::Failed { index: 0, error: Error::yours("no").at("a").because("b").try_this("c") },

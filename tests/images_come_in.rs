@@ -208,6 +208,9 @@ fn what_podman_saves_is_read() {
     };
     let id = podman(&["pull", "-q", &format!("oci:{}:v1", text(&kept.beside("app")))]);
     podman(&["tag", id.trim_end(), "app:7"]);
+    // Under load it was seen once not to know, at once, what it had just named.
+    let knows = || podman(&["images", "-q", "--filter", "reference=app:7"]).contains(&id[..12]);
+    wait_until("podman knows the image", knows);
     for format in ["docker-archive", "oci-archive"] {
         let file = kept.beside(format);
         podman(&["save", "-q", "--format", format, "-o", text(&file), "app:7"]);

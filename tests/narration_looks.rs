@@ -213,6 +213,7 @@ fn a_folded_run_takes_back_what_it_made_without_a_word() {
         lane: Lane::Runtime,
         below: "/somewhere/learnc/run-1".into(),
         calls: [("unlinkat".to_owned(), 81)].into(),
+        nanos: 4_000,
     };
     let whole = events("run");
     let program_ended = whole.iter().position(|event| matches!(event, Event::Ended { .. }));

@@ -79,6 +79,11 @@ fn gid(wanted: &str, text: &str) -> Result<u32> {
 }
 
 fn unknown(kind: &str, name: &str, file: &str) -> Error {
+    if name.strip_prefix('-').unwrap_or(name).bytes().all(|b| b.is_ascii_digit()) {
+        return Error::yours(format!("{name} is no {kind} id"))
+            .because("ids go from 0 to 4294967294")
+            .try_this("--user with one of these, or a name that is in the image");
+    }
     Error::yours(format!("there is no {kind} {name:?} in the image"))
         .because(format!("its {file} has no such name"))
         .try_this("--user with a number, or a name that is there")
@@ -116,6 +121,10 @@ mod tests {
     fn an_unknown_name_is_an_error_and_never_somebody_else() {
         for wanted in ["nobody-here", "web:nobody-here", "worse", "-1", "4294967296"] {
             assert!(account(wanted, PASSWD, GROUP).is_err(), "{wanted}");
+        }
+        for wanted in ["-1", "4294967296", "0:99999999999"] {
+            let error = account(wanted, PASSWD, GROUP).unwrap_err();
+            assert!(error.to_string().contains("is no "), "{error}");
         }
         assert!(account("root", "", "").is_err());
         assert_eq!(account("0", "", "").unwrap(), Account::default());

@@ -169,7 +169,8 @@ impl ImageArgs {
             joined::read(&highest, Path::new(path), LARGEST).map(Option::unwrap_or_default)
         };
         let wished = image.config.config.as_ref().map_or("", |wishes| &*wishes.user);
-        let wanted = self.user.as_deref().unwrap_or(wished);
+        // An empty one is none, as to docker: a script's variable that is not set makes nobody root.
+        let wanted = self.user.as_deref().filter(|user| !user.is_empty()).unwrap_or(wished);
         let mut account = account(wanted, &text("/etc/passwd")?, &text("/etc/group")?)?;
         if facts.is_root() || facts.own_maps().is_some() || account.groups.is_empty() {
             return Ok((account, None));

@@ -187,6 +187,9 @@ fn paragraph(plan: &Plan, index: usize, way: &Way) -> String {
     let swap: Vec<&Step> = plan.steps.iter().filter(|step| is_swap(plan, step)).collect();
     if swap.first().is_some_and(|first| *first == step) {
         text.insert_str(0, "\nlower\n");
+        if let Some(make) = way::made_before(plan) {
+            text.insert_str(0, &format!("\n{}", handed("inside", &[make])));
+        }
     }
     if swap.last().is_some_and(|last| *last == step) {
         text += "entered umount -l /\n";

@@ -18,14 +18,14 @@ pub(super) fn pivots(plan: &Plan) -> bool {
     plan.steps.iter().any(|step| step.act == Act::Rootfs(Rootfs::Pivot))
 }
 
-fn user(plan: &Plan) -> Option<&User> {
+pub(super) fn user(plan: &Plan) -> Option<&User> {
     plan.steps.iter().find_map(|step| match &step.act {
         Act::User(user) => Some(user),
         _ => None,
     })
 }
 
-fn sets(plan: &Plan) -> Option<&Sets> {
+pub(super) fn sets(plan: &Plan) -> Option<&Sets> {
     plan.steps.iter().find_map(|step| match &step.act {
         Act::Capability(Capability::Set(sets)) => Some(sets),
         _ => None,

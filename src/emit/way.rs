@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::privileges::{keeping_chroot, pivots};
+use super::privileges::{keeping_chroot, pivots, sets, user};
 use crate::args::shell;
 use crate::event::Lane;
 use crate::parts::cgroups::Cgroup;
@@ -15,7 +15,9 @@ use crate::parts::idmap::IdMap;
 use crate::parts::namespaces::Namespace;
 use crate::parts::process::{Process, Program};
 use crate::parts::rootfs::{Rootfs, spread_by_hand};
+use crate::parts::user::User;
 use crate::plan::{Act, Plan, Step};
+use crate::sys::CapSet;
 
 /// Who does it, and how.
 #[derive(Debug, PartialEq, Eq)]
@@ -136,6 +138,24 @@ fn cwd(plan: &Plan) -> &Path {
     cwd.unwrap_or(Path::new("/"))
 }
 
+/// What makes the working directory of a program that is not root. A runtime does it as the program's user, with
+/// capabilities that only the program gives up; a shell that has become that user has none, so it is done before.
+pub(super) fn made_before(plan: &Plan) -> Option<String> {
+    let (user, cwd) = (user(plan)?, cwd(plan));
+    if !pivots(plan) || user.uid == 0 || cwd == Path::new("/") {
+        return None;
+    }
+    let (place, User { uid, gid, .. }) = (shell(cwd), user);
+    let overrides =
+        sets(plan).is_some_and(|sets| sets.permitted.contains(CapSet::CAP_DAC_OVERRIDE));
+    let more = if overrides { ",+dac_override" } else { "" };
+    let caps = format!("--inh-caps=+sys_chroot{more} --ambient-caps=+sys_chroot{more}");
+    let ids = format!("--reuid={uid} --regid={gid} --keep-groups");
+    Some(format!(
+        "[ -d \"$ROOT\"{place} ] || setpriv {ids} {caps} chroot \"$ROOT\" mkdir -p {place}"
+    ))
+}
+
 /// The tool that changes the root and starts the program, for the end. chroot(1) knows no directory
 /// but `/`.
 fn through(plan: &Plan) -> String {
@@ -151,7 +171,8 @@ fn process(plan: &Plan, what: &Process, lines: Vec<String>) -> Way {
         Process::Cwd(path) if pivots(plan) => {
             let place = shell(path);
             let make = format!("[ -d {place} ] || mkdir -p {place}");
-            let make = Some(make).filter(|_| path != Path::new("/"));
+            let is_made = path == Path::new("/") || made_before(plan).is_some();
+            let make = Some(make).filter(|_| !is_made);
             Way::Inside(make.into_iter().chain(lines).collect())
         }
         // chroot(1) goes there.

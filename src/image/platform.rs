@@ -49,8 +49,9 @@ impl Platform {
             [os, architecture, variant] => (os, architecture, Some(variant)),
             _ => return Err(no_platform(text)),
         };
-        // What uname(1) says is understood too.
+        // What uname(1) says is understood too, but where it is Go's word for another machine.
         let go = NAMES.iter().find(|(rust, ..)| *rust == architecture).map(|(_, go, _)| *go);
+        let go = go.filter(|_| !["mips", "mips64"].contains(&architecture));
         Ok(Platform {
             architecture: go.unwrap_or(architecture).to_owned(),
             os: os.to_owned(),

@@ -11,6 +11,9 @@ use super::step::{Step, config};
 use crate::error::{Error, Result};
 use crate::sys::{Kernel, Setgroups, Setresgid, Setresuid, Umask};
 
+/// What setresuid(2) reads as -1.
+const UNCHANGED: u32 = u32::MAX;
+
 /// The identity of the container's program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct User {
@@ -28,6 +31,14 @@ pub fn step(
     deny: bool,
 ) -> Result<Step<User>> {
     let extra = user.additional_gids().clone().unwrap_or_default();
+    let gids = extra.iter().map(|gid| (*gid, "process.user.additionalGids"));
+    let ids = [(user.uid(), "process.user.uid"), (user.gid(), "process.user.gid")];
+    if let Some((_, field)) = ids.into_iter().chain(gids).find(|(id, _)| *id == UNCHANGED) {
+        return Err(Error::yours(format!("{UNCHANGED} is no id"))
+            .at(field)
+            .because("to setresuid(2) it is -1, \"leave it as it is\": the program would stay root")
+            .try_this("an id below it"));
+    }
     if let Some((uids, gids)) = maps {
         let check = |map: &[Range], id: u32, field: &str, maps: &str| match outside(map, id) {
             Some(_) => Ok(()),

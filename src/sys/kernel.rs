@@ -71,8 +71,15 @@ pub struct Kernel<'a> {
     key: RefCell<&'static str>,
     names: RefCell<HashMap<RawFd, String>>,
     pretended: Cell<i32>,
-    /// Calls by name, while they are only counted: see [`Kernel::bulk`].
-    counted: RefCell<Option<BTreeMap<String, u64>>>,
+    /// Set while calls are only counted: see [`Kernel::bulk`].
+    counted: RefCell<Option<Counted>>,
+}
+
+/// Calls by name, and the nanoseconds of all of them together.
+#[derive(Debug, Default)]
+struct Counted {
+    calls: BTreeMap<String, u64>,
+    nanos: u64,
 }
 
 impl<'a> Kernel<'a> {
@@ -128,8 +135,10 @@ impl<'a> Kernel<'a> {
         match self.manner {
             Manner::Silent => call.perform().map_err(refused),
             Manner::Told(_) if self.counted.borrow().is_some() => {
-                self.count(S::NAME);
-                call.perform().map_err(refused)
+                let before = Instant::now();
+                let answer = call.perform();
+                self.count(S::NAME, before.elapsed().as_nanos() as u64);
+                answer.map_err(refused)
             }
             Manner::Told(observer) => {
                 let before = Instant::now();
@@ -160,22 +169,23 @@ impl<'a> Kernel<'a> {
             Manner::Silent => work(self),
             Manner::Pretended(_) => Ok(T::default()),
             Manner::Told(observer) => {
-                self.counted.replace(Some(BTreeMap::new()));
+                self.counted.replace(Some(Counted::default()));
                 let done = work(self);
-                let calls = self.counted.take().unwrap_or_default();
+                let Counted { calls, nanos } = self.counted.take().unwrap_or_default();
                 let (index, pid, lane) = (self.step.get(), self.pid.get(), self.lane);
                 let below = below.display().to_string();
-                observer.see(&Event::Bulk { index, pid, lane, below, calls });
+                observer.see(&Event::Bulk { index, pid, lane, below, calls, nanos });
                 done
             }
         }
     }
 
-    fn count(&self, name: &str) {
+    fn count(&self, name: &str, nanos: u64) {
         if let Some(counted) = self.counted.borrow_mut().as_mut() {
-            match counted.get_mut(name) {
+            counted.nanos += nanos;
+            match counted.calls.get_mut(name) {
                 Some(count) => *count += 1,
-                None => drop(counted.insert(name.to_owned(), 1)),
+                None => drop(counted.calls.insert(name.to_owned(), 1)),
             }
         }
     }

@@ -20,7 +20,7 @@ use nix::errno::Errno;
 use super::inherit::inherit;
 use super::unpack::{layers, open_directory, unpack_image};
 use super::{How, Tally, Tree};
-use crate::error::{Result, ignore};
+use crate::error::{Error, Result, WayOut, ignore};
 use crate::event::{Event, Lane, Observer};
 use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
@@ -69,6 +69,11 @@ pub fn layer_dirs_from(
     open: Open,
 ) -> Result<(Vec<PathBuf>, Tally)> {
     let dirs: Vec<PathBuf> = image.chain_ids().iter().map(|id| store.layer_dir(id)).collect();
+    if dirs.is_empty() {
+        return Err(Error::yours("the image has no layers")
+            .because("overlay joins one at least")
+            .or_else_by(WayOut::OneTree));
+    }
     if k.pretends() {
         return Ok((dirs, Tally::default()));
     }
@@ -220,8 +225,8 @@ impl Observer for Kept {
 /// An event of a thread, as one of the step that is being performed.
 fn of_step(event: Event, step: Option<usize>) -> Event {
     match event {
-        Event::Bulk { pid, lane, below, calls, .. } => {
-            Event::Bulk { index: step.unwrap_or(0), pid, lane, below, calls }
+        Event::Bulk { pid, lane, below, calls, nanos, .. } => {
+            Event::Bulk { index: step.unwrap_or(0), pid, lane, below, calls, nanos }
         }
         Event::Checked { what, bytes, claimed, computed, .. } => {
             Event::Checked { index: step, what, bytes, claimed, computed }

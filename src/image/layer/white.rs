@@ -151,7 +151,7 @@ impl Tree<'_> {
     fn mark(&mut self, k: &Kernel, place: &Place, name: &Path) -> Result<()> {
         let (kind, mode) = (SFlag::S_IFCHR, 0);
         let call = Mknodat { dir: place.fd.at(), path: name, kind, mode, major: 0, minor: 0 };
-        match k.ask(call, &[Errno::EEXIST]) {
+        match k.ask(call, &[Errno::EEXIST, Errno::EPERM]) {
             Err(e) if e.errno() == Some(Errno::EEXIST) => {
                 let there = look::stat_at(&place.fd, name)?;
                 match there.st_mode & KIND == DIRECTORY {
@@ -159,6 +159,11 @@ impl Tree<'_> {
                     false => Ok(()),
                 }
             }
+            Err(e) if e.errno() == Some(Errno::EPERM) => Err(e
+                .because(
+                    "no whiteout can be made there, as on an overlay: for it that is its own mark",
+                )
+                .or_else_by(WayOut::OneTree)),
             other => other,
         }
     }

@@ -4,7 +4,7 @@
 //! tell until its turn. The calls by which files get into the store are alike; they are counted, and told
 //! in the end by their number.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -16,6 +16,8 @@ pub(super) struct Ear<'k, 'o> {
     to: Option<&'k Kernel<'o>>,
     kept: RefCell<Vec<Event>>,
     calls: RefCell<BTreeMap<String, u64>>,
+    /// Of all of them together.
+    nanos: Cell<u64>,
 }
 
 impl<'k, 'o> Ear<'k, 'o> {
@@ -26,7 +28,12 @@ impl<'k, 'o> Ear<'k, 'o> {
 
     /// Keeps everything.
     pub fn apart() -> Ear<'k, 'o> {
-        Ear { to: None, kept: RefCell::default(), calls: RefCell::default() }
+        Ear {
+            to: None,
+            kept: RefCell::default(),
+            calls: RefCell::default(),
+            nanos: Cell::default(),
+        }
     }
 
     /// Does something with a kernel of this thread's own.
@@ -37,9 +44,9 @@ impl<'k, 'o> Ear<'k, 'o> {
 
     /// What was kept, with one event for the calls.
     pub fn told(self, below: &Path) -> Vec<Event> {
-        let (mut kept, calls) = (self.kept.take(), self.calls.take());
+        let (mut kept, calls, nanos) = (self.kept.take(), self.calls.take(), self.nanos.take());
         let (below, pid) = (below.display().to_string(), crate::sys::look::pid());
-        kept.push(Event::Bulk { index: 0, pid, lane: Lane::Runtime, below, calls });
+        kept.push(Event::Bulk { index: 0, pid, lane: Lane::Runtime, below, calls, nanos });
         kept
     }
 
@@ -72,8 +79,10 @@ impl Observer for Ear<'_, '_> {
         match (event, self.to) {
             (Event::Call(call), _) => {
                 *self.calls.borrow_mut().entry(call.name.clone()).or_default() += 1;
+                self.nanos.update(|sum| sum + call.nanos);
             }
-            (Event::Bulk { calls, .. }, _) => {
+            (Event::Bulk { calls, nanos, .. }, _) => {
+                self.nanos.update(|sum| sum + nanos);
                 let mut sum = self.calls.borrow_mut();
                 calls.iter().for_each(|(name, n)| *sum.entry(name.clone()).or_default() += n);
             }

@@ -83,12 +83,13 @@ fn image(
     options: &Options,
 ) -> Result<Descriptor> {
     let (top, bytes) = source.top(k)?;
-    keep(k, store, &top, &bytes)?;
     let others = match top.is_index() {
         true => Index::parse(&bytes).map_err(|e| e.at(source.name()))?.manifests,
         false => vec![],
     };
-    let (descriptor, manifest) = manifest(k, store, source, wish, (top.clone(), bytes))?;
+    let mut indexes = vec![];
+    let (descriptor, bytes) = chosen(k, store, source, wish, (top.clone(), bytes), &mut indexes)?;
+    let manifest = Manifest::parse(&bytes).map_err(|e| e.at(source.name()))?;
     // What cannot be unpacked is not fetched.
     manifest.layers.iter().try_for_each(|layer| layer.compression().map(drop))?;
     if manifest.config.size > LARGEST {
@@ -115,6 +116,9 @@ fn image(
         }
     }
     layers::all(k, store, source, &image.manifest.layers, options)?;
+    // All that it names is there: of an index, an image is here in full, or not at all.
+    keep(k, store, &image.descriptor, &bytes)?;
+    indexes.iter().rev().try_for_each(|(what, bytes)| keep(k, store, what, bytes))?;
     for what in others.iter().filter(|other| other.digest != image.descriptor.digest) {
         complete(k, store, source, what, options)?;
     }
@@ -142,32 +146,32 @@ fn complete(
     layers::all(k, store, source, &manifest.layers, options)
 }
 
-/// The manifest for this platform, wherever below the top it is.
-fn manifest(
+/// A document as it came, or was here.
+type Document = (Descriptor, Vec<u8>);
+
+/// The manifest for this platform, wherever below the top it is; and on the way there, the indexes that lead to it.
+fn chosen(
     k: &Kernel,
     store: &Store,
     source: &dyn Source,
     wish: &Platform,
-    top: (Descriptor, Vec<u8>),
-) -> Result<(Descriptor, Manifest)> {
+    top: Document,
+    indexes: &mut Vec<Document>,
+) -> Result<Document> {
     let (mut what, mut bytes) = top;
-    for _ in 0..DEEPEST {
-        if !what.is_index() {
-            let manifest = Manifest::parse(&bytes).map_err(|e| e.at(source.name()))?;
-            return Ok((what, manifest));
+    while what.is_index() {
+        if indexes.len() == DEEPEST {
+            return Err(Error::yours("indexes in indexes, too deep").at(source.name()));
         }
         let index = Index::parse(&bytes).map_err(|e| e.at(source.name()))?;
-        what = wish.choose(&index).map_err(|e| e.at(source.name()))?.clone();
-        bytes = match store.has_sound(k, &what)? {
-            true => store.read(k, &what)?,
-            false => {
-                let bytes = source.document(k, &what)?;
-                keep(k, store, &what, &bytes)?;
-                bytes
-            }
+        let next = wish.choose(&index).map_err(|e| e.at(source.name()))?.clone();
+        let below = match store.has_sound(k, &next)? {
+            true => store.read(k, &next)?,
+            false => source.document(k, &next)?,
         };
+        indexes.push((std::mem::replace(&mut what, next), std::mem::replace(&mut bytes, below)));
     }
-    Err(Error::yours("indexes in indexes, too deep").at(source.name()))
+    Ok((what, bytes))
 }
 
 fn config(k: &Kernel, store: &Store, source: &dyn Source, what: &Descriptor) -> Result<Vec<u8>> {

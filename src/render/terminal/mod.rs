@@ -219,13 +219,21 @@ impl Observer for Terminal {
             Event::Requested { index, .. } | Event::Checked { index, .. } => {
                 self.of_an_image(story, *index, &say::of_an_image(&self.look, event));
             }
-            Event::Bulk { index, below, calls, .. } => {
+            Event::Bulk { index, below, calls, nanos, .. } => {
                 // What a run that made nothing else outside takes back first.
                 if story.now.is_none() {
                     let key = if story.is_before { "image_ready" } else { "undo" };
                     self.begin(story, None, key);
                 }
-                story.now.iter_mut().for_each(|now| now.bulk += calls.values().sum::<u64>());
+                let many = calls.values().sum::<u64>() as usize;
+                if let Some(now) = &mut story.now {
+                    now.bulk += many;
+                    now.bulk_nanos += nanos;
+                    if now.index.is_some() {
+                        story.count.calls += many;
+                        story.count.nanos += nanos;
+                    }
+                }
                 let calls: Vec<_> = calls.iter().map(|(name, n)| format!("{name} ×{n}")).collect();
                 self.note(story, Some(*index), &format!("{}, below {below}", calls.join(", ")));
             }

@@ -19,7 +19,8 @@ pub struct Paragraph {
     pub items: Vec<Item>,
     pub undone: Vec<String>,
     /// Calls that were told by their number.
-    pub bulk: u64,
+    pub bulk: usize,
+    pub bulk_nanos: u64,
     pub failed: bool,
 }
 
@@ -144,12 +145,12 @@ impl Paragraph {
     }
 
     fn line(&self, look: &Look, info: Option<&StepInfo>, of: usize) -> String {
-        let calls = self.calls().count() + self.bulk as usize;
-        let nanos: u64 = self.calls().map(|call| call.nanos).sum();
+        let calls = self.calls().count() + self.bulk;
+        let nanos = self.calls().map(|call| call.nanos).sum::<u64>() + self.bulk_nanos;
         let announced = calls > 0 && self.bulk == 0 && self.calls().all(|call| call.announced);
         let time = match (announced, nanos) {
             (true, _) => "then".into(),
-            // Of calls that are only counted no time is known.
+            // None was made.
             (false, 0) => String::new(),
             (false, nanos) => look.time(nanos),
         };
