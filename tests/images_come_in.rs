@@ -169,6 +169,26 @@ fn what_is_damaged_in_the_store_is_told_and_comes_anew() {
     }
 }
 
+/// Half of an image is none: what is here for this machine is as it was.
+fn a_refused_image_for_another_platform_harms_none_that_is_here() {
+    let kept = kept();
+    let other = sample("other").set("/architecture", json!("s390x"));
+    several([sample("hello"), other.clone()]).layout(&kept.beside("both"), "v1");
+    let place = format!("oci:{}", text(&kept.beside("both")));
+    kept.pull(&place).ok();
+    let before = kept.images();
+    let made = other.made();
+    let layers = made.document(&made.top)["layers"].clone();
+    let digests = layers.as_array().unwrap().iter().map(|layer| layer["digest"].as_str().unwrap());
+    let mut own = digests.filter(|digest| !kept.blob(digest).exists());
+    let lost = kept.beside("both/blobs").join(own.next().unwrap().replace(':', "/"));
+    std::fs::remove_file(lost).unwrap();
+    let refused = kept.run(&["pull", "--quiet", "--platform", "linux/s390x", &place]);
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert_eq!(kept.images(), before);
+    kept.intact();
+}
+
 fn what_skopeo_writes_is_read() {
     let kept = kept();
     let made = image()
@@ -226,6 +246,11 @@ fn what_podman_saves_is_read() {
 
 fn main() {
     suite(vec![
+        test(
+            "a refused image for another platform harms none that is here",
+            &[],
+            a_refused_image_for_another_platform_harms_none_that_is_here,
+        ),
         test(
             "archives that tests make by code are archives to tar",
             &[],

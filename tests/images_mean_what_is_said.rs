@@ -39,6 +39,30 @@ fn an_image_for_another_machine_is_named() {
     assert_eq!(said.stdout, "here\n");
 }
 
+/// To setresuid(2) it is -1: who calls for it stays root.
+fn an_id_that_means_none_is_refused() {
+    let place = place(base().set("/config/User", json!("7:4294967295")));
+    let name = place.pulled();
+    let run = |more: &[&str]| {
+        let words = [&["run", "--quiet"], more, &[&name, "--", "id"]].concat();
+        let said = ran(&mut place.learnc(&words));
+        (said.status, said.stdout, said.stderr.split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    for more in [&["-u", "4294967295"][..], &["-u", "5:4294967295"], &[], &["-u", ""]] {
+        let (status, stdout, said) = run(more);
+        assert!(said.contains("4294967295 is no id") && (status, &*stdout) == (125, ""), "{said}");
+    }
+    let (status, _, said) = run(&["-u", "4294967296"]);
+    assert!(said.contains("ids go from 0 to 4294967294") && status == 125, "{said}");
+}
+
+fn a_digest_is_asked_for_at_nobodys_registry() {
+    let place = place(base());
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let said = ran(&mut place.learnc(&["run", &digest, "--", "id"]));
+    assert!(said.status == 125 && said.stderr.contains("is in the store"), "{said:?}");
+}
+
 /// docker's habit: a script takes the id from there.
 fn a_container_that_is_not_waited_for_says_its_id() {
     let place = place(base());
@@ -90,6 +114,12 @@ fn main() {
             "another machine is refused when it was asked for",
             RUNS,
             another_machine_is_refused_when_it_was_asked_for,
+        ),
+        test("an id that means none is refused", RUNS, an_id_that_means_none_is_refused),
+        test(
+            "a digest is asked for at nobody's registry",
+            RUNS,
+            a_digest_is_asked_for_at_nobodys_registry,
         ),
         test("an image for another machine is named", RUNS, an_image_for_another_machine_is_named),
         test(

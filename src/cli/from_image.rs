@@ -11,6 +11,7 @@ use super::commands::pull::Access;
 use super::image::{StoreArgs, silent};
 use crate::error::{Error, Result, WayOut};
 use crate::facts::Facts;
+use crate::image::digest::Digest;
 use crate::image::document::Descriptor;
 use crate::image::names::Place;
 use crate::image::store::Store;
@@ -121,6 +122,11 @@ impl ImageArgs {
     /// A word without a tag, a digest, a folder or a registry might be anything: nobody's registry hears of it
     /// unasked.
     pub fn agree(&self, word: &str) -> Result<()> {
+        if word.parse::<Digest>().is_ok() {
+            return Err(Error::yours(format!("no image of the digest {word} is in the store"))
+                .because("a digest alone does not say who could be asked for it")
+                .try_this("learnc images, or NAME@DIGEST"));
+        }
         if self.image.is_some() || word.contains(['/', ':', '@']) {
             return Ok(());
         }

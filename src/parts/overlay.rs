@@ -24,6 +24,7 @@
 mod by_hand;
 mod steps;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -131,7 +132,12 @@ fn note_use(
     };
     journal.will(Undo::RemoveFile(store.user_file(state)))?;
     let _hold = store.hold(k).map_err(|e| store.or_another(e))?;
-    if let Some((gone, _)) = layers.iter().find(|(_, dir)| !look::is_dir(dir)) {
+    if let Some((gone, dir)) = layers.iter().find(|(_, dir)| !look::is_dir(dir)) {
+        if let Err(e) = dir.metadata()
+            && e.kind() != ErrorKind::NotFound
+        {
+            return Err(store.or_another(e.into()).at(dir.display().to_string()));
+        }
         return Err(Error::yours(format!("layer {} of the image is gone", gone.short()))
             .because("somebody has taken it away from the store meanwhile")
             .try_this("the same again, which unpacks it anew"));

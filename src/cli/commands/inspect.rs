@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::args::shell;
 use crate::cli::image::{StoreArgs, silent};
 use crate::cli::say;
-use crate::error::Result;
+use crate::error::{Result, WayOut};
 use crate::image::dissect::{Dissection, read};
 use crate::image::document::Platform;
 use crate::image::names::Name;
@@ -47,7 +48,13 @@ impl Inspect {
             None => Platform::here(),
         };
         let name = full(&store, &self.name)?;
-        let image = read::read(&silent(), &store, &name, &wish)?;
+        let image = read::read(&silent(), &store, &name, &wish).map_err(|mut e| {
+            if let (Some(WayOut::Pull), Some(platform)) = (e.way_out, &self.platform) {
+                e.remedy =
+                    Some(format!("learnc pull --platform {} {}", shell(platform), shell(&name)));
+            }
+            e
+        })?;
         match (&self.page, self.json) {
             (Some(path), _) if path != Path::new("-") => {
                 write(&silent(), path, &dissection_page::page(&image))?;

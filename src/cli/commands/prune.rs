@@ -18,7 +18,13 @@ pub struct Prune {
 impl Prune {
     pub fn perform(&self) -> Result<i32> {
         match self.store.look()? {
-            Some(store) => sweep(store, true)?,
+            Some(store) => {
+                if store.is_added_to(&silent())? {
+                    say::line("waiting for another learnc, which is adding to the store")?;
+                }
+                sweep(store, true)?;
+            }
+            None if self.store.store.is_some() => drop(self.store.find()?),
             None => tell(&Pruned::default())?,
         }
         Ok(0)

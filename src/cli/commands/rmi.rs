@@ -40,9 +40,16 @@ impl Rmi {
             }
         }
         say::all(&lines)?;
-        if !self.no_prune {
-            super::prune::sweep(store, false)?;
+        if self.no_prune {
+            return Ok(0);
         }
+        if store.is_added_to(&k)? {
+            say::line(
+                "another learnc is adding to the store: learnc prune, later, gives the room",
+            )?;
+            return Ok(0);
+        }
+        super::prune::sweep(store, false)?;
         Ok(0)
     }
 }

@@ -25,6 +25,7 @@ use crate::cli::{BundleArgs, Context, SourceArgs};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::facts::{self, Facts};
+use crate::image::digest::Digest;
 use crate::lesson::words;
 use crate::lifecycle;
 use crate::perform::parent::Watch;
@@ -136,18 +137,15 @@ impl Run {
 
     /// A container of an image. What is under watch, or only shown, begins when the image is there.
     fn image(&self, word: &str, context: &Context, mut facts: Facts) -> Result<i32> {
-        if self.source.from.is_some() || self.source.sha256.is_some() {
-            self.of_an_image.set(true);
-            return Err(Error::yours(
-                "--from makes a root filesystem, and an image brings its own",
-            )
-            .try_this(format!("learnc run {word}, or learnc run --from SOURCE -- CMD")));
-        }
+        self.of_an_image.set(true);
+        self.refuse_a_source(word)?;
         let found = self.image.find(word, &facts)?;
         if found.is_none() {
+            // It may have been no image that was meant, unless it is a digest.
+            self.of_an_image.set(word.parse::<Digest>().is_ok());
             self.image.agree(word)?;
+            self.of_an_image.set(true);
         }
-        self.of_an_image.set(true);
         let (shown, early) = (self.narration.plan || self.by_hand.by_hand, self.verify.verify);
         if shown && !found.as_ref().is_some_and(|found| found.is_whole) {
             return Err(Error::yours(format!("{word} is not in the store, or not all of it"))
@@ -166,6 +164,9 @@ impl Run {
             let options = Options { bundle: folder.clone(), ..options };
             let mut plan = plan(&brought.bundle, &options, &facts)?;
             plan.remarks.push(words::remark("no_network", &[]));
+            if self.detach && self.image.rm {
+                plan.remarks.push(words::remark("nobody_waits", &[("id", &id)]));
+            }
             if !brought.ports.is_empty() {
                 plan.remarks.push(words::remark("exposed_ports", &[("ports", &brought.ports)]));
             }
@@ -188,6 +189,17 @@ impl Run {
                 say::line(&id)?;
             }
             Ok(status)
+        })
+    }
+
+    fn refuse_a_source(&self, word: &str) -> Result<()> {
+        let given = [("--from", &self.source.from), ("--sha256", &self.source.sha256)];
+        given.into_iter().find(|(_, value)| value.is_some()).map_or(Ok(()), |(given, _)| {
+            Err(Error::yours(
+                "is for a root filesystem that learnc makes, and an image brings its own",
+            )
+            .at(given)
+            .try_this(format!("learnc run {word}, or learnc run --from SOURCE -- CMD")))
         })
     }
 

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
@@ -18,6 +18,9 @@ use crate::sys::{At, Kernel, Mkdirat, Openat, Renameat, Unlinkat, stop};
 /// How long one waits before asking for a lock again. Asking in between, and not waiting in the kernel,
 /// leaves it to signals to end the wait: who makes a container has them blocked.
 const BETWEEN: Duration = Duration::from_millis(20);
+
+/// How long a lock is held that is only held in passing.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A lock, until it is dropped.
 #[derive(Debug)]
@@ -37,6 +40,20 @@ impl Hold {
 
     pub(super) fn alone(k: &Kernel, path: &Path) -> Result<Hold> {
         Hold::wait(k, path, FlockArg::LockExclusiveNonblock)
+    }
+
+    /// Whether somebody has it for so long already that waiting may take a while.
+    pub(super) fn is_held(k: &Kernel, path: &Path) -> Result<bool> {
+        let mut file = open(k, path, OFlag::O_RDONLY | OFlag::O_CREAT)?;
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match lock(file, FlockArg::LockExclusiveNonblock, path)? {
+                Ok(_free) => return Ok(false),
+                Err(_) if Instant::now() > until => return Ok(true),
+                Err(again) => file = again,
+            }
+            pause()?;
+        }
     }
 
     fn wait(k: &Kernel, path: &Path, how: FlockArg) -> Result<Hold> {

@@ -57,6 +57,8 @@ pub use reach::Listed;
 
 const LAYOUT: &str = "oci-layout";
 const INDEX: &str = "index.json";
+/// Locked by whoever adds something, or takes something away.
+const ADDING: &str = "adding.lock";
 
 /// What to do about a store in which something is not as it should be.
 pub const MENDS: &str =
@@ -232,11 +234,11 @@ impl Store {
         if !self.ingest_dir().is_dir() {
             return Ok(Hold::none());
         }
-        Hold::shared(k, &self.dir.join("adding.lock"))
+        Hold::shared(k, &self.dir.join(ADDING))
     }
 
     fn hold_alone(&self, k: &Kernel) -> Result<Hold> {
-        Hold::alone(k, &self.dir.join("adding.lock"))
+        Hold::alone(k, &self.dir.join(ADDING))
     }
 
     fn lock_names(&self, k: &Kernel) -> Result<Hold> {

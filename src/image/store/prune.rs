@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use super::files::Hold;
 use super::reach::Tree;
-use super::{MENDS, Store, chain_ids, files};
+use super::{ADDING, MENDS, Store, chain_ids, files};
 use crate::error::{Error, Result};
 use crate::image::digest::{Algorithm, Digest};
 use crate::sys::{Kernel, Renameat, copy, look, stop};
@@ -35,6 +36,11 @@ pub struct Pruned {
 }
 
 impl Store {
+    /// Whether another learnc is adding to it: whoever takes something away has to wait for that.
+    pub fn is_added_to(&self, k: &Kernel) -> Result<bool> {
+        Hold::is_held(k, &self.dir().join(ADDING))
+    }
+
     /// Takes away all that nobody can reach.
     pub fn prune(&self, k: &Kernel) -> Result<Pruned> {
         self.sweep(k, true)

@@ -39,6 +39,11 @@ impl Tree {
         // Looking is not told: whoever uses what is found here reads it again.
         let k = Kernel::new(Manner::Silent, Lane::Runtime, look::pid());
         let mut tree = Tree::default();
+        if !top.is_index() && !top.is_manifest() {
+            let what =
+                format!("{} is said to be {:?}, which is no image", top.digest, top.media_type);
+            tree.lacks.push(Lack { what, hides: true });
+        }
         tree.add(&k, store, top, 0);
         Ok(tree)
     }

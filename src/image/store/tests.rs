@@ -177,6 +177,35 @@ fn layers_stay_while_a_container_uses_them() {
 }
 
 #[test]
+fn what_is_named_and_is_no_image_hides_what_belongs_to_it() {
+    let (place, k) = (place("odd"), kernel());
+    let store = Store::open(&k, &place.0).unwrap();
+    let odd = Descriptor::new("application/vnd.oci.imaje.index.v1+json", b"{}");
+    for (what, bytes) in [(&odd, &b"{}"[..]), (&Descriptor::new(OCI_LAYER, b"layer"), b"layer")] {
+        let mut incoming = store.begin(&k, what).unwrap();
+        incoming.write_all(bytes).unwrap();
+        incoming.finish(&k).unwrap();
+    }
+    let named = serde_json::json!({ "schemaVersion": 2, "manifests": [odd] });
+    std::fs::write(place.0.join("index.json"), named.to_string()).unwrap();
+    assert!(store.listed(&odd).unwrap().lacks[0].contains("which is no image"));
+    assert_eq!(store.check(&k).unwrap().problems.len(), 1);
+    assert!(store.prune(&k).is_err());
+    assert!(store.has(&odd));
+}
+
+#[test]
+fn whoever_takes_something_away_learns_that_it_will_wait() {
+    let (place, k) = (place("busy"), kernel());
+    let store = Store::open(&k, &place.0).unwrap();
+    assert!(!store.is_added_to(&k).unwrap());
+    let hold = store.hold(&k).unwrap();
+    assert!(store.is_added_to(&k).unwrap());
+    drop(hold);
+    assert!(!store.is_added_to(&k).unwrap());
+}
+
+#[test]
 fn a_folder_with_something_else_in_it_is_no_store() {
     let (place, k) = (place("foreign"), kernel());
     std::fs::create_dir(&place.0).unwrap();

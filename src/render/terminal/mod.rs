@@ -134,6 +134,21 @@ impl Terminal {
         }
     }
 
+    fn bulk(&self, story: &mut Story, calls: usize, nanos: u64) {
+        // What a run that made nothing else outside takes back first.
+        if story.now.is_none() {
+            let key = if story.is_before { "image_ready" } else { "undo" };
+            self.begin(story, None, key);
+        }
+        let Some(now) = &mut story.now else { return };
+        now.bulk += calls;
+        now.bulk_nanos += nanos;
+        if now.index.is_some() {
+            story.count.calls += calls;
+            story.count.nanos += nanos;
+        }
+    }
+
     fn note(&self, story: &mut Story, index: Option<usize>, text: &str) {
         let gathers = self.gathers(story);
         match (&mut story.now, index) {
@@ -220,20 +235,7 @@ impl Observer for Terminal {
                 self.of_an_image(story, *index, &say::of_an_image(&self.look, event));
             }
             Event::Bulk { index, below, calls, nanos, .. } => {
-                // What a run that made nothing else outside takes back first.
-                if story.now.is_none() {
-                    let key = if story.is_before { "image_ready" } else { "undo" };
-                    self.begin(story, None, key);
-                }
-                let many = calls.values().sum::<u64>() as usize;
-                if let Some(now) = &mut story.now {
-                    now.bulk += many;
-                    now.bulk_nanos += nanos;
-                    if now.index.is_some() {
-                        story.count.calls += many;
-                        story.count.nanos += nanos;
-                    }
-                }
+                self.bulk(story, calls.values().sum::<u64>() as usize, *nanos);
                 let calls: Vec<_> = calls.iter().map(|(name, n)| format!("{name} ×{n}")).collect();
                 self.note(story, Some(*index), &format!("{}, below {below}", calls.join(", ")));
             }
