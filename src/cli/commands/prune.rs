@@ -8,6 +8,7 @@ use crate::cli::say;
 use crate::error::{Error, Result};
 use crate::facts;
 use crate::image::store::{Pruned, Store};
+use crate::sys::look;
 
 #[derive(Debug, Args)]
 pub struct Prune {
@@ -24,7 +25,8 @@ impl Prune {
                 }
                 sweep(store, true)?;
             }
-            None if self.store.store.is_some() => drop(self.store.find()?),
+            // A folder that was named, and is one of something else.
+            None if self.store.store.as_ref().is_some_and(look::is_dir) => drop(self.store.find()?),
             None => tell(&Pruned::default())?,
         }
         Ok(0)
