@@ -188,6 +188,33 @@ fn a_killed_prune_or_removal_breaks_no_image() {
     }
 }
 
+/// The file that it is read into has a name between two calls only.
+fn asked_to_end_it_leaves_no_archive() {
+    let kept = kept();
+    let file = kept.beside("app.tar");
+    image().layer(layer([dir("etc")])).made().docker_archive(&file, &["app:1"]);
+    let mut points = 0;
+    for nth in 1.. {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-o", "/dev/null", "-e", "trace=openat"]);
+        strace.arg("-e").arg(format!("inject=openat:signal=TERM:when={nth}"));
+        strace.arg(program()).args(["pull", "--quiet", "docker-archive:-", "--store"]);
+        strace.arg(kept.dir()).stdin(std::fs::File::open(&file).unwrap());
+        let ended = ran(&mut strace);
+        let ingest = std::fs::read_dir(kept.dir().join("ingest")).into_iter().flatten().flatten();
+        let left = ingest.map(|entry| entry.file_name().into_string().unwrap());
+        let left: Vec<_> = left.filter(|name| name.starts_with("archive-")).collect();
+        assert!(left.is_empty(), "number {nth}: {left:?}");
+        if ended.status == 0 {
+            break;
+        }
+        assert_eq!(ended.status, 128 + 15, "number {nth}: {}", ended.stderr);
+        points += 1;
+        std::fs::remove_dir_all(kept.dir()).ok();
+    }
+    assert!(points > 5, "{points} points: the calls are not those that are made");
+}
+
 fn main() {
     let traced = &[Need::Strace, Need::Ptrace, Need::Patience];
     let at_random = |from: &str, which: usize| {
@@ -208,6 +235,11 @@ fn main() {
             "a killed prune or removal breaks no image",
             traced,
             a_killed_prune_or_removal_breaks_no_image,
+        ),
+        test(
+            "asked to end at any openat, a pull from a pipe leaves no archive",
+            traced,
+            asked_to_end_it_leaves_no_archive,
         ),
     ]);
 }

@@ -76,14 +76,7 @@ impl Read for Patient {
 
 /// Brings what is read into a file that has a name for a moment only.
 fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<File> {
-    let path = &ingest.join(format!("archive-{}.part", look::pid()));
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-    // Left by one of the same number that was killed in between; if not, its owner has it open.
-    unlink(k, path)?;
-    let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o600 })?;
-    unlink(k, path)?;
-    let pretended = || Error::yours("reading an archive cannot be pretended");
-    let mut file = file.into_owned().map(File::from).ok_or_else(pretended)?;
+    let mut file = nameless(k, &ingest.join(format!("archive-{}.part", look::pid())))?;
     let (mut buffer, mut all) = (vec![0; 256 * 1024], 0);
     loop {
         let count = from.read(&mut buffer)?;
@@ -100,6 +93,18 @@ fn spool(k: &Kernel, from: &mut dyn Read, ingest: &Path, most: u64) -> Result<Fi
     }
     file.rewind()?;
     Ok(file)
+}
+
+/// A file that had this name. To be asked to end between the two calls would leave it behind.
+fn nameless(k: &Kernel, path: &Path) -> Result<File> {
+    let _later = stop::later()?;
+    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+    // Left by one of the same number that was killed in between; if not, its owner has it open.
+    unlink(k, path)?;
+    let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o600 })?;
+    unlink(k, path)?;
+    let pretended = || Error::yours("reading an archive cannot be pretended");
+    file.into_owned().map(File::from).ok_or_else(pretended)
 }
 
 fn unlink(k: &Kernel, path: &Path) -> Result<()> {
