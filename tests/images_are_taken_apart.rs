@@ -166,6 +166,9 @@ fn a_page_needs_nothing_else_and_no_name_becomes_html() {
             html.matches(&format!("<{tag}>")).count() + html.matches(&format!("<{tag} ")).count();
         assert_eq!(opened, html.matches(&format!("</{tag}>")).count(), "<{tag}> is closed");
     }
+    let nowhere = inspect(&folder, &["app:1", "--page", "/dev/null/page.html"]);
+    assert_eq!(nowhere.status, 1);
+    assert!(nowhere.stderr.contains("--page: openat("), "{}", nowhere.stderr);
     let printed = inspect(&folder, &["app:1", "--page", "-"]).ok().stdout;
     assert_eq!(printed, html);
     let tree = inspect(&folder, &["app:1"]).ok().stdout;
@@ -186,6 +189,7 @@ fn a_layer_that_is_not_what_it_should_be_is_refused_by_name() {
     let refused = inspect(&folder, &["app:1"]);
     assert_eq!((refused.status, refused.stdout.as_str()), (1, ""));
     assert!(refused.stderr.contains(&digest[7..19]), "{}", refused.stderr);
+    assert!(refused.stderr.contains("try      learnc pull NAME, or"), "{}", refused.stderr);
     let missing = inspect(&folder, &["nothing:1"]);
     assert_eq!(missing.status, 1);
     assert!(missing.stderr.contains("learnc images lists"), "{}", missing.stderr);

@@ -113,6 +113,9 @@ fn of_several_images_one_is_named_or_all_are_listed() {
     let refused = kept.pull(&format!("docker-archive:{}", text(&path)));
     assert_eq!(refused.status, 1);
     assert!(refused.stderr.contains("app:1, app:2"), "{}", refused.stderr);
+    let unknown = kept.pull(&format!("docker-archive:{}:app:3", text(&path)));
+    let try_this = "try      docker-archive:FILE:NAME";
+    assert!(unknown.status == 1 && unknown.stderr.contains(try_this), "{}", unknown.stderr);
     let pulled = kept.pull(&format!("docker-archive:{}:app:2", text(&path))).ok();
     assert!(pulled.stdout.starts_with("docker.io/library/app:2 "), "{}", pulled.stdout);
     kept.intact();

@@ -111,6 +111,19 @@ fn a_refused_mount_names_what_is_in_its_way() {
         => "refused.no_such_filesystem", "no wobblefs");
     because!("v2-rootless-delegated", "mount", ("mount", mount("ext4"), Errno::EPERM), &[]
         => "refused.not_in_user_namespace", "ext4");
+    because!("v2-root", "mount", ("mount", mount(""), Errno::ENOTDIR), &[]
+        => "refused.directory_on_file", "a file on a file");
+}
+
+#[test]
+fn a_working_directory_that_cannot_be_entered_is_named() {
+    let to = || Args::new().with("path", text("/srv"));
+    because!("v2-root", "cwd", ("chdir", to(), Errno::ENOTDIR), &[]
+        => "cwd.not_a_directory", "/srv");
+    because!("v2-root", "cwd", ("chdir", to(), Errno::EACCES), &[]
+        => "cwd.closed_directory", "/srv");
+    because!("v2-root", "cwd", ("chdir", to(), Errno::ELOOP), &[]
+        => "cwd.links_in_a_circle", "/srv");
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl ImageArgs {
             Some(maps) => self.unpacked_with(maps, k, &store, &image, facts),
             None => self.unpacked(k, &store, &image, facts),
         }
-        .map_err(|e| self.with_room(e, &store))?;
+        .map_err(|e| store.or_mended(&image.manifest.layers, self.with_room(e, &store)))?;
         let config = wishes::config(&image.config, &account, &asked)?;
         let mut bundle = bundle::from_value(config, folder.to_owned())?;
         bundle.warnings.extend(warnings.into_iter().chain(other));

@@ -83,7 +83,10 @@ fn full(store: &Store, text: &str) -> Result<String> {
 fn write(k: &Kernel, path: &Path, text: &str) -> Result<()> {
     use nix::fcntl::OFlag;
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
-    let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o644 })?;
+    let file = k.call(Openat { dir: At::CWD, path, flags, mode: 0o644 });
+    let file = file.map_err(|e| {
+        e.at("--page").try_this("a file to which you may write, in a folder that is there, or -")
+    })?;
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
         rest = &rest[k.call(WriteCall { fd: &file, data: rest })?..];

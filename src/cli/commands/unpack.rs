@@ -17,7 +17,7 @@ use crate::image::layer::{How, unpack_image};
 use crate::image::names::Place;
 use crate::image::origin::Source;
 use crate::image::origin::layout::Layout;
-use crate::image::store::{MENDS, Store};
+use crate::image::store::Store;
 use crate::perform::attend::Signals;
 use crate::render::json::Target;
 use crate::render::terminal::look::When;
@@ -125,10 +125,7 @@ impl Unpack {
         };
         let tally = unpacked
             .map_err(|e| with_room(e, &self.dir, "a folder on a disk with more room"))
-            .map_err(|e| match image.manifest.layers.iter().any(|l| store.is_damaged(l)) {
-                true => e.try_this(MENDS),
-                false => e,
-            })?;
+            .map_err(|e| store.or_mended(&image.manifest.layers, e))?;
         tally.tell(k);
         if !self.quiet {
             let lines = std::iter::once(tally.sentence()).chain(tally.lacks());

@@ -16,6 +16,7 @@ impl Case<'_> {
                 let masked = Finding::missing("fresh_proc", "masked");
                 (!covered.is_empty()).then(|| masked.seen("/proc/self/mountinfo", covered))
             }
+            ("ENOTDIR", _) => Some(Finding::missing("refused", "directory_on_file")),
             ("EPERM", "sysfs") => Some(Finding::missing("refused", "sysfs_of_another_net")),
             ("ENODEV", _) if !known => Some(
                 Finding::missing("refused", "no_such_filesystem")
@@ -40,6 +41,17 @@ impl Case<'_> {
         let initramfs = Finding::missing("refused", "root_is_initramfs");
         let initramfs = initramfs.seen("/proc/self/mountinfo", format!("/ is of type {root}"));
         (self.errno == "EINVAL" && root == "rootfs").then_some(initramfs)
+    }
+
+    /// The directory in which the program shall start.
+    pub(super) fn directory(&self) -> Option<Finding> {
+        let case = match self.errno.as_str() {
+            "ENOTDIR" => "not_a_directory",
+            "EACCES" => "closed_directory",
+            "ELOOP" => "links_in_a_circle",
+            _ => return None,
+        };
+        Some(Finding::missing("cwd", case).seen("path", self.text("path")?))
     }
 
     /// Files whose content is a question to the kernel: id maps, cgroups.

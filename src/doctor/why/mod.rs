@@ -97,6 +97,7 @@ pub fn cause(
         "clone3" | "unshare" => case.namespaces(name),
         "mount" => case.mount(),
         "pivot_root" => case.pivot(),
+        "chdir" => case.directory(),
         "openat" | "mkdirat" | "write" | "sendfile" | "symlinkat" => case.file(name),
         "prlimit64" => case.limit(),
         "setresuid" | "setresgid" | "setgroups" => case.ids(name),

@@ -37,7 +37,8 @@ fn layer(k: &Kernel, store: &Store, image: &Image, i: usize) -> Result<ReadLayer
         stop::go_on()?;
         entries.push(simply(entry));
         Ok(())
-    })?;
+    })
+    .map_err(|e| store.or_mended(std::slice::from_ref(descriptor), e))?;
     tell_checked(k, descriptor, diff_id, &sums);
     Ok(ReadLayer { archive_size: sums.archive.1, entries })
 }

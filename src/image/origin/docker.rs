@@ -111,9 +111,9 @@ fn chosen(list: Vec<Saved>, name: Option<&str>) -> Result<Saved> {
     let mut meant = list.into_iter().filter(|saved| name.is_none_or(|name| saved.is(name)));
     match (meant.next(), meant.next(), name) {
         (Some(saved), None, _) => Ok(saved),
-        (None, _, Some(name)) => {
-            Err(Error::yours(format!("no image has the name {name:?}")).because(there()))
-        }
+        (None, _, Some(name)) => Err(Error::yours(format!("no image has the name {name:?}"))
+            .because(there())
+            .try_this("docker-archive:FILE:NAME")),
         (None, _, None) => Err(Error::yours("no image is in it")),
         (Some(_), Some(_), Some(name)) => {
             Err(Error::yours(format!("several images have the name {name:?}")))

@@ -76,7 +76,11 @@ pub fn find(files: &[(PathBuf, bool)], name: &Name) -> Result<Option<Credentials
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !must_be => continue,
-            Err(e) => return Err(Error::from(e).at(path.display().to_string())),
+            Err(e) => {
+                return Err(Error::from(e).at(path.display().to_string()).try_this(
+                    "--authfile or REGISTRY_AUTH_FILE with what podman login --authfile has written",
+                ));
+            }
         };
         if let Some(found) = look(&bytes, name).named_in(path)? {
             return Ok(Some(found));

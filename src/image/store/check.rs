@@ -14,6 +14,7 @@ use super::prune::digests_in;
 use super::reach::Tree;
 use crate::error::Result;
 use crate::image::digest::Digest;
+use crate::image::document::Descriptor;
 use crate::sys::{Kernel, stop};
 
 /// Something that is not as it should be.
@@ -32,7 +33,7 @@ pub struct Report {
     /// Of all blobs.
     pub bytes: u64,
     pub problems: Vec<Problem>,
-    /// Blobs that no name leads to, as `learnc prune` would take them.
+    /// Blobs that no name leads to, as `learnc prune` would take them. None where names cannot be read.
     pub unnamed: Vec<Digest>,
     /// Chain ids of layers that are unpacked.
     pub unpacked: Vec<Digest>,
@@ -46,25 +47,12 @@ impl Store {
         let _hold = self.hold(k)?;
         let mut report = Report::default();
         self.check_blobs(&mut report)?;
-        let mut reached = BTreeSet::new();
         match self.images() {
             Err(e) => {
                 report.problems.push(Problem { of: super::INDEX.into(), what: e.to_string() })
             }
-            Ok(images) => {
-                for image in images {
-                    report.images += 1;
-                    let tree = Tree::of(self, &image)?;
-                    let of = image.ref_name().unwrap_or(image.digest.as_str()).to_owned();
-                    let lacks = tree.lacks.into_iter();
-                    let lacks = lacks.map(|lack| Problem { of: of.clone(), what: lack.what });
-                    report.problems.extend(lacks);
-                    reached.extend(tree.blobs.into_keys());
-                }
-            }
+            Ok(images) => self.check_images(&images, &mut report)?,
         }
-        let blobs = digests_in(&self.dir().join("blobs")).into_iter().map(|(digest, _)| digest);
-        report.unnamed = blobs.filter(|digest| !reached.contains(digest)).collect();
         let unpacked = self.layer_sets().into_iter().flat_map(|set| digests_in(&set));
         report.unpacked =
             unpacked.map(|(chain, _)| chain).collect::<BTreeSet<_>>().into_iter().collect();
@@ -72,6 +60,22 @@ impl Store {
             |path: PathBuf| path.strip_prefix(self.dir()).map(PathBuf::from).unwrap_or(path);
         report.unfinished = self.unfinished().into_iter().map(inside).collect();
         Ok(report)
+    }
+
+    fn check_images(&self, images: &[Descriptor], report: &mut Report) -> Result<()> {
+        let mut reached = BTreeSet::new();
+        for image in images {
+            report.images += 1;
+            let tree = Tree::of(self, image)?;
+            let of = image.ref_name().unwrap_or(image.digest.as_str()).to_owned();
+            let lacks = tree.lacks.into_iter();
+            let lacks = lacks.map(|lack| Problem { of: of.clone(), what: lack.what });
+            report.problems.extend(lacks);
+            reached.extend(tree.blobs.into_keys());
+        }
+        let blobs = digests_in(&self.dir().join("blobs")).into_iter().map(|(digest, _)| digest);
+        report.unnamed = blobs.filter(|digest| !reached.contains(digest)).collect();
+        Ok(())
     }
 
     fn check_blobs(&self, report: &mut Report) -> Result<()> {

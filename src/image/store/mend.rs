@@ -6,7 +6,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use super::{Store, files, tell};
+use super::{MENDS, Store, files, tell};
 use crate::error::{Error, Named, Result};
 use crate::image::digest::{Digest, Sum};
 use crate::image::document::Descriptor;
@@ -31,6 +31,14 @@ impl Store {
     /// Whether a blob is there under a name that is not its own; nothing is changed.
     pub fn is_damaged(&self, what: &Descriptor) -> bool {
         self.has(what) && self.sum_of(what).is_ok_and(|sum| sum.as_ref() != Some(&what.digest))
+    }
+
+    /// An error of making something of these layers, with what mends them where one of them is damaged.
+    pub fn or_mended(&self, layers: &[Descriptor], e: Error) -> Error {
+        match e.remedy.is_none() && layers.iter().any(|layer| self.is_damaged(layer)) {
+            true => e.try_this(MENDS),
+            false => e,
+        }
     }
 
     /// Somebody else may have mended it since the look at it: so it is looked at again, one at a time.

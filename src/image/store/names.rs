@@ -3,6 +3,8 @@
 //! image-spec, image-layout.md, "index.json file". One name means one thing: to give it again takes it
 //! from what had it. The file is edited as JSON, so that what another tool has put into it stays as it is.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use super::reach::Tree;
@@ -61,12 +63,10 @@ impl Store {
     fn edit(&self, k: &Kernel, change: impl FnOnce(&mut Vec<Value>)) -> Result<()> {
         let _names = self.lock_names(k)?;
         let path = self.dir().join(INDEX);
-        let here = |e: Error| e.at(path.display().to_string());
-        let text = look::read(&path)?;
-        Index::parse(text.as_bytes()).map_err(here)?;
+        let (text, _) = self.index()?;
         let mut index: Value = serde_json::from_str(&text)?;
         let Some(entries) = index["manifests"].as_array_mut() else {
-            return Err(here(Error::yours("`manifests` is no list")));
+            return Err(unreadable(&path, Error::yours("`manifests` is no list")));
         };
         let before = entries.clone();
         change(entries);
@@ -80,13 +80,15 @@ impl Store {
 
     /// All that has a name, and what another tool has put in without one.
     pub fn images(&self) -> Result<Vec<Descriptor>> {
+        Ok(self.index()?.1.manifests)
+    }
+
+    /// The list as it is written, and what it says.
+    fn index(&self) -> Result<(String, Index)> {
         let path = self.dir().join(INDEX);
         let text = look::read(&path)?;
-        let remedy =
-            "the file as it was; the blobs are there still, but their names are not: do not prune";
-        let index = Index::parse(text.as_bytes());
-        let index = index.map_err(|e| e.at(path.display().to_string()).try_this(remedy))?;
-        Ok(index.manifests)
+        let index = Index::parse(text.as_bytes()).map_err(|e| unreadable(&path, e))?;
+        Ok((text, index))
     }
 
     /// What somebody means: by its name, in full or as people write it, by its digest, or by the first
@@ -115,6 +117,13 @@ impl Store {
                 .try_this("more of its digits, or a name: learnc images")),
         }
     }
+}
+
+/// No name is known then: what prune would take for nobody's blobs may all have had one.
+fn unreadable(path: &Path, e: Error) -> Error {
+    e.at(path.display().to_string()).try_this(
+        "the file as it was; the blobs are there still, but their names are not: do not prune",
+    )
 }
 
 fn named(entry: &Value) -> Option<&str> {

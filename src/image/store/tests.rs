@@ -194,6 +194,25 @@ fn what_is_named_and_is_no_image_hides_what_belongs_to_it() {
     assert!(store.has(&odd));
 }
 
+/// Blobs whose names cannot be read are not said to have none: what is said of those is to take them away.
+#[test]
+fn names_that_cannot_be_read_make_no_blob_nameless() {
+    let (place, k) = (place("unreadable"), kernel());
+    let store = Store::open(&k, &place.0).unwrap();
+    let layer = Descriptor::new(OCI_LAYER, b"layer");
+    let mut incoming = store.begin(&k, &layer).unwrap();
+    incoming.write_all(b"layer").unwrap();
+    incoming.finish(&k).unwrap();
+    assert_eq!(store.check(&k).unwrap().unnamed, [layer.digest.clone()]);
+    std::fs::write(place.0.join("index.json"), "[").unwrap();
+    let report = store.check(&k).unwrap();
+    assert_eq!((report.blobs, report.problems.len(), report.unnamed.len()), (1, 1, 0));
+    for refused in [store.remove(&k, "app:1").unwrap_err(), store.images().unwrap_err()] {
+        assert!(refused.remedy.as_ref().unwrap().contains("do not prune"), "{refused}");
+    }
+    assert!(store.prune(&k).is_err() && store.has(&layer));
+}
+
 #[test]
 fn whoever_takes_something_away_learns_that_it_will_wait() {
     let (place, k) = (place("busy"), kernel());
