@@ -24,6 +24,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use support::bundle::{ran, read};
+use support::host::in_a_mount_table_of_its_own;
 use support::*;
 
 /// Something bound on a place, no longer so when dropped.
@@ -231,15 +232,6 @@ fn a_copy_need_not_be_complete() {
         let made = read(&trace).matches("fchmodat(").count();
         assert_eq!(made, 3, "{} files of {FILES}", made);
         assert!(!is_left(&bundle) && bundle.state().is_none());
-    }
-}
-
-/// A mount table of this test's own: what is mounted here is mounted nowhere else.
-fn in_a_mount_table_of_its_own() {
-    if needs::is_root() {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-        let none: Option<&str> = None;
-        mount(none, "/", none, MsFlags::MS_PRIVATE | MsFlags::MS_REC, none).unwrap();
     }
 }
 

@@ -7,9 +7,8 @@
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-
 mod support;
-use support::host::Host;
+use support::host::{Host, in_a_mount_table_of_its_own};
 use support::needs::BY_HAND;
 use support::portrait::{Portrait, portrayed};
 use support::script::{ByHand, WAITS, chroot_only, own_data, waiting};
@@ -261,6 +260,7 @@ const STRANGER: &[Need] = &[
 ];
 
 fn main() {
+    in_a_mount_table_of_its_own();
     suite(vec![
         test("a run of its own making is the same", BY_HAND, a_run_of_its_own_making_is_the_same),
         test("each stage is the same", BY_HAND, each_stage_is_the_same),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 mod support;
 use support::bundle::{ran, read};
-use support::host::Host;
+use support::host::{Host, in_a_mount_table_of_its_own};
 use support::needs::BY_HAND;
 use support::portrait::running;
 use support::script::{ByHand, WAITS, chroot_only, waiting};
@@ -176,6 +176,7 @@ const STRANGER: &[Need] = &[
 const BASH: &[Need] = &[Need::Containers, Need::Busybox, Need::HandTools, Need::Bash];
 
 fn main() {
+    in_a_mount_table_of_its_own();
     suite(vec![
         test(
             "every step is there once, and is done or named",

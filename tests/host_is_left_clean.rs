@@ -16,7 +16,7 @@ mod support;
 use std::os::unix::process::CommandExt;
 
 use support::faults::{NEVER, Side, points, suffer};
-use support::host::Host;
+use support::host::{Host, in_a_mount_table_of_its_own};
 use support::life::Life;
 use support::*;
 
@@ -96,20 +96,6 @@ fn what_is_left_is_seen() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(before.differs_from(&Host::of(&bundle)), None);
-}
-
-/// A mount table of this test's own, where no other program's mounts come and go. All in it is shared,
-/// as systemd has it on most machines: what a container mounts without care turns up here.
-fn in_a_mount_table_of_its_own() {
-    use nix::mount::{MsFlags, mount};
-    if !needs::is_root() {
-        return;
-    }
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-    for propagation in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
-        let none: Option<&str> = None;
-        mount(none, "/", none, propagation | MsFlags::MS_REC, none).unwrap();
-    }
 }
 
 fn main() {

@@ -215,6 +215,28 @@ fn asked_to_end_it_leaves_no_archive() {
     assert!(points > 5, "{points} points: the calls are not those that are made");
 }
 
+/// Between looking for a store and looking what else is in the folder, another may have made one.
+fn a_store_that_another_makes_in_between_is_used() {
+    let kept = kept();
+    let place = format!("oci:{}", kept.beside("app").display());
+    sample("hello").made().layout(&kept.beside("app"), "v1");
+    std::fs::create_dir(kept.dir()).unwrap();
+    let (trace, layout) = (kept.beside("trace"), kept.dir().join("oci-layout"));
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-o"]).arg(&trace).arg("-P").arg(&layout).args(["-e", "trace=statx"]);
+    strace.args(["-e", "inject=statx:signal=SIGSTOP:when=1"]).arg(program());
+    strace.args(["pull", "--quiet", &place, "--store"]).arg(kept.dir()).stdout(Stdio::null());
+    let mut first = strace.spawn().unwrap();
+    let read = || std::fs::read_to_string(&trace).unwrap_or_default();
+    wait_until("the first has looked", || read().contains("--- stopped by SIGSTOP ---"));
+    kept.pull(&place).ok();
+    // With -f each line begins with the number of its process.
+    let pid = read().split(' ').next().unwrap().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGCONT).unwrap();
+    assert!(first.wait().unwrap().success());
+    kept.intact();
+}
+
 fn main() {
     let traced = &[Need::Strace, Need::Ptrace, Need::Patience];
     let at_random = |from: &str, which: usize| {
@@ -240,6 +262,11 @@ fn main() {
             "asked to end at any openat, a pull from a pipe leaves no archive",
             traced,
             asked_to_end_it_leaves_no_archive,
+        ),
+        test(
+            "a store that another makes in between is used",
+            &[Need::Strace, Need::Ptrace],
+            a_store_that_another_makes_in_between_is_used,
         ),
     ]);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::bundle::{Bundle, read};
+use super::needs;
 
 /// Everything that is there, one line each.
 #[derive(Debug, PartialEq, Eq)]
@@ -11,13 +12,15 @@ pub struct Host(BTreeSet<String>);
 
 impl Host {
     /// Mounts and links are all of the machine's; of cgroups, processes and temporary files, which
-    /// other tests make at the same time, those that bear this bundle's name.
+    /// other tests make at the same time, those that bear this bundle's name. So it is with mounts where this
+    /// is not root's: what comes and goes elsewhere in the machine's table is others', and not kept out.
     pub fn of(bundle: &Bundle) -> Host {
         let mut all = BTreeSet::new();
         let mut add = |kind: &str, what: &str| {
             all.insert(format!("{kind} {what}"));
         };
-        read("/proc/self/mountinfo").lines().for_each(|line| add("mount", line));
+        let own = |line: &&str| needs::is_root() || line.contains(&bundle.id);
+        read("/proc/self/mountinfo").lines().filter(own).for_each(|line| add("mount", line));
         let links = read("/proc/net/dev");
         let links = links.lines().filter_map(|line| line.split_once(':'));
         links.for_each(|(name, _)| add("link", name.trim()));
@@ -53,6 +56,21 @@ impl Host {
         let gone = self.0.difference(&after.0).map(|line| format!("  gone:  {line}"));
         let lines: Vec<String> = left.chain(gone).collect();
         (!lines.is_empty()).then(|| format!("\n{}", lines.join("\n")))
+    }
+}
+
+/// A mount table of a test program's own, where no other program's mounts come and go; for its main, where there is
+/// one thread yet. All in it is shared, as systemd has it on most machines: what a container mounts without care
+/// turns up here.
+pub fn in_a_mount_table_of_its_own() {
+    use nix::mount::{MsFlags, mount};
+    if !needs::is_root() {
+        return;
+    }
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    for propagation in [MsFlags::MS_PRIVATE, MsFlags::MS_SHARED] {
+        let none: Option<&str> = None;
+        mount(none, "/", none, propagation | MsFlags::MS_REC, none).unwrap();
     }
 }
 

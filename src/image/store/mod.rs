@@ -109,7 +109,8 @@ impl Store {
 
     /// A folder of something else does not become a store.
     fn is_empty(&self) -> Result<()> {
-        let ours = ["blobs", "layers", "ingest", "users", INDEX];
+        // LAYOUT is there now if another has made the store since the look for it.
+        let ours = ["blobs", "layers", "ingest", "users", INDEX, LAYOUT];
         let is_ours = |name: &str| ours.contains(&name) || name.ends_with(".lock");
         let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
         let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
