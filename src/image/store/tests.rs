@@ -203,7 +203,7 @@ fn names_that_cannot_be_read_make_no_blob_nameless() {
     let mut incoming = store.begin(&k, &layer).unwrap();
     incoming.write_all(b"layer").unwrap();
     incoming.finish(&k).unwrap();
-    assert_eq!(store.check(&k).unwrap().unnamed, [layer.digest.clone()]);
+    assert_eq!(store.check(&k).unwrap().unnamed, std::slice::from_ref(&layer.digest));
     std::fs::write(place.0.join("index.json"), "[").unwrap();
     let report = store.check(&k).unwrap();
     assert_eq!((report.blobs, report.problems.len(), report.unnamed.len()), (1, 1, 0));
