@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
-use support::bundle::{program, ran};
+use support::bundle::{copy_program, program, ran};
 use support::*;
 
 /// A copy of learnc that any user may execute, gone with the value.
@@ -135,7 +135,7 @@ fn in_a_container_of_runcs(script: &str, more: &[&str]) -> Ran {
         let set = outer.config["process"]["capabilities"][set].as_array_mut().unwrap();
         set.extend(more.iter().map(|name| Value::from(*name)));
     }
-    std::fs::copy(program(), outer.rootfs().join("bin/learnc")).unwrap();
+    copy_program(program(), outer.rootfs().join("bin/learnc"));
     std::fs::create_dir_all(outer.rootfs().join("inner/rootfs")).unwrap();
     inner.write();
     let config = outer.rootfs().join("inner/config.json");
@@ -190,7 +190,7 @@ fn remove_cgroups(dir: &Path) {
 /// podman with nothing of this machine's: neither its storage nor its configuration's limits.
 fn in_a_container_of_podmans(script: &str, more: &[&str]) -> Ran {
     let outer = bundle();
-    std::fs::copy(program(), outer.rootfs().join("bin/learnc")).unwrap();
+    copy_program(program(), outer.rootfs().join("bin/learnc"));
     let parent = Parent(format!("learnc-podman-{}", outer.id));
     let mut podman = Command::new("podman");
     for (option, place) in [("--root", "storage"), ("--runroot", "run"), ("--tmpdir", "tmp")] {

@@ -34,7 +34,8 @@ fn a_neighbour_below_the_same_cgroup() {
     assert_eq!(other.status(), "created", "its neighbour was deleted");
     other.verb("delete", &["--force"]).ok();
     // Who made it could not take it away, and nobody else may: as with runc, it stays.
-    ran(Command::new("find").args(["/sys/fs/cgroup", "-depth", "-name", &above, "-delete"])).ok();
+    ran(Command::new("find").args(["/sys/fs/cgroup", "-depth", "-name", &above, "-delete"]));
+    assert!(!below_cgroups(&above));
 }
 
 fn below_cgroups(name: &str) -> bool {

@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::os::fd::AsRawFd;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -141,7 +142,7 @@ fn a_server_that_falls_silent_is_hung_up_on_and_asked_again() {
 fn a_server_that_stays_silent_is_given_up() {
     let server = serve(|_| reply(200, "12345").stall_after(0));
     refused(top(&at(&server, "app:v1", hasty())), "broke");
-    assert_eq!(server.hits().len(), 3);
+    wait_until("all three tries are read", || server.hits().len() == 3);
 }
 
 #[test]
@@ -265,10 +266,19 @@ fn a_ctrl_c_ends_a_pull_that_waits() {
     assert_eq!(server.hits().len(), 1);
 }
 
-/// A port on which nobody listens any more.
+/// A port on which nobody listens, and nobody can while this is there.
+fn deaf_port() -> (std::os::fd::OwnedFd, String) {
+    use nix::sys::socket::*;
+    let none = SockFlag::SOCK_CLOEXEC;
+    let deaf = socket(AddressFamily::Inet, SockType::Stream, none, None).unwrap();
+    bind(deaf.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let port = getsockname::<SockaddrIn>(deaf.as_raw_fd()).unwrap().port();
+    (deaf, format!("127.0.0.1:{port}"))
+}
+
 #[test]
 fn a_proxy_that_is_not_there_or_connects_to_nobody_is_named() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let (_deaf, free) = deaf_port();
     let refuses = serve(|_| reply(403, "no"));
     let cases = [
         (format!("http://{free}"), "is not there", free.to_string()),

@@ -23,7 +23,7 @@ pub fn quick() -> Options {
 
 /// The same with so little patience that a server's silence is soon over.
 pub fn hasty() -> Options {
-    Options { patience: Duration::from_secs(1), tries: 2, ..quick() }
+    Options { patience: Duration::from_secs(3), tries: 2, ..quick() }
 }
 
 pub fn at(server: &Server, rest: &str, options: Options) -> Registry {

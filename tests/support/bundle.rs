@@ -85,11 +85,32 @@ pub struct Bundle {
     pub program: PathBuf,
 }
 
+/// Copies a program by another process. Had this one it open for writing while a neighbour starts a process,
+/// that would have it open until its execve, and whoever starts the copy before that gets ETXTBSY.
+pub fn copy_program(from: impl AsRef<Path>, to: impl AsRef<Path>) {
+    ran(Command::new("cp").arg(from.as_ref()).arg(to.as_ref())).ok();
+}
+
+/// Takes a folder away, with what is closed in it or belongs to other ids of this user's.
+pub fn take_away(dir: &Path) {
+    if std::fs::remove_dir_all(dir).is_ok() || !dir.exists() {
+        return;
+    }
+    for ids in ["--map-auto", "--user"] {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--map-root-user", ids, "rm", "-rf", "--"]).arg(dir);
+        if unshare.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
+            return;
+        }
+    }
+}
+
 /// A bundle as `learnc spec` writes it, for this user, without a terminal, running `true`.
 pub fn bundle() -> Bundle {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    let id = format!("test-{}-{count}", std::process::id());
+    // No id begins with another.
+    let id = format!("test-{}-{count:04}", std::process::id());
     let dir = std::env::temp_dir().join(format!("learnc-{id}"));
     std::fs::create_dir_all(dir.join("rootfs")).unwrap();
     let mut bundle = Bundle { id, dir, config: Value::Null, program: program() };
@@ -109,7 +130,7 @@ impl Bundle {
             std::fs::create_dir_all(self.rootfs().join(name)).unwrap();
         }
         let busybox = busybox().expect("a test that needs busybox says so");
-        std::fs::copy(busybox, bin.join("busybox")).unwrap();
+        copy_program(busybox, bin.join("busybox"));
         let applets = "sh true false id hostname ps mount cat ls sleep echo env stat readlink grep \
                        kill tty stty head dd umount chroot wc test touch mkdir rm sed seq mknod ip \
                        free nproc";
@@ -254,7 +275,7 @@ impl Drop for Bundle {
             let mut clean = learnc(["--root"]);
             let _ = clean.arg(self.state_root()).arg("clean").stderr(Stdio::null()).output();
         }
-        let _ = std::fs::remove_dir_all(&self.dir);
+        take_away(&self.dir);
     }
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::bundle::{Bundle, ran, read};
-use super::derived::{Sides, Table, output, wrong};
+use super::derived::{Sides, Table, wrong};
 use super::{needs, wait_until};
 
 /// The events of one kind in a bundle's file.
@@ -114,8 +114,9 @@ impl Living {
 /// The directories of a container that was kept, wherever they are.
 fn kept_cgroups(bundle: &Bundle) -> Vec<PathBuf> {
     let name = format!("learnc-{}", bundle.id);
-    let found = output(&["find", "/sys/fs/cgroup", "-type", "d", "-name", &name]);
-    found.lines().map(PathBuf::from).collect()
+    // It ends with 1 where a neighbour's cgroup goes while it looks.
+    let found = ran(Command::new("find").args(["/sys/fs/cgroup", "-type", "d", "-name", &name]));
+    found.stdout.lines().map(PathBuf::from).collect()
 }
 
 /// What a run's cgroup counted.

@@ -21,7 +21,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::bundle::{program, ran};
+use super::bundle::{program, ran, take_away};
 use super::needs::Need;
 
 /// A fenced block that is to be tried.
@@ -208,6 +208,6 @@ impl Drop for Place {
             let _ = delete.stdout(Stdio::null()).stderr(Stdio::null()).status();
         }
         let _ = Command::new(&learnc).arg("clean").stderr(Stdio::null()).output();
-        let _ = std::fs::remove_dir_all(&self.0);
+        take_away(&self.0);
     }
 }

@@ -72,7 +72,13 @@ pub fn shape(seen: &Seen, names: &BTreeMap<String, String>) -> Option<String> {
             format!("{}, bytes{}", seen.texts[0], sum.short())
         }
         // A number of a process can be longer in one run than in the other.
-        "write" => seen.texts[..2].join(", "),
+        "write" if seen.texts[0].contains("/cgroup.procs>") => seen.texts[..2].join(", "),
+        // In what is written elsewhere a number is none of a process's, though one may have the same.
+        "write" => {
+            let folders = names.iter().filter(|(this, _)| this.contains('/'));
+            let folders = folders.map(|(this, name)| (this.clone(), name.clone())).collect();
+            format!("{}, {}", seen.texts[0], plain(&seen.texts[1], &folders))
+        }
         "getrandom" | "getcwd" | "wait4" => String::new(),
         name if ASKING.contains(&name) => {
             let path = seen.texts.get(1).filter(|text| text.starts_with('"'));
