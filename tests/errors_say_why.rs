@@ -181,6 +181,10 @@ fn a_file_of_the_command_line_that_cannot_be() {
     };
     run("--events", "/nowhere/x", "/nowhere/x");
     run("--pid-file", "/nowhere/x", "/nowhere/x");
+    let folder = bundle.dir.join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    run("--pid-file", folder.to_str().unwrap(), "EISDIR");
+    assert!(!bundle.dir.join("folder.new").exists(), "half of a pid file stays");
     run("--console-socket", "/nowhere/x", "terminal");
     refused(&mut bundle.learnc(["run", "--from", "/nowhere/x"]), &["--from /nowhere/x"]);
     let log = ["--log", "/nowhere/x", "state", "x"];

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use crate::error::{Error, Result};
 use crate::lifecycle::journal::Journal;
 use crate::lifecycle::undo::remove_state;
-use crate::sys::{At, Kernel, Mkdirat, Pid, Renameat, write_new_file};
+use crate::sys::{At, Kernel, Mkdirat, Pid, Renameat, Unlinkat, write_new_file};
 
 /// What one step does.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,8 +88,12 @@ fn publish(k: &Kernel, path: &Path, data: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    write_new_file(k, At::CWD, &new, data, 0o644)?;
-    k.call(Renameat { from: &new, to: path })
+    let made = write_new_file(k, At::CWD, &new, data, 0o644);
+    made.and_then(|()| k.call(Renameat { from: &new, to: path })).inspect_err(|_| {
+        // No journal names it: a pid file is wherever somebody wants it.
+        let half = Unlinkat { dir: At::CWD, path: &new, directory: false };
+        let _ = k.ask(half, &[Errno::ENOENT]);
+    })
 }
 
 pub fn by_hand(_: &State) -> Vec<String> {

@@ -9,8 +9,9 @@ use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
 use crate::bundle::defaults;
+use crate::cli::image::silent;
 use crate::error::{Error, Named, Result};
-use crate::sys::look;
+use crate::sys::{At, Unlinkat, look};
 
 #[derive(Debug, Args)]
 pub struct Spec {
@@ -35,7 +36,10 @@ impl Spec {
             };
             Error::from(e).at(path.display().to_string()).try_this(remedy)
         })?;
-        write(file, &config).named(&path)?;
+        write(file, &config).named(&path).inspect_err(|_| {
+            // Half of one would be in the way of the next.
+            let _ = silent().call(Unlinkat { dir: At::CWD, path: &path, directory: false });
+        })?;
         Ok(0)
     }
 }

@@ -119,8 +119,10 @@ pub(super) fn directory(k: &Kernel, path: &Path, mode: u32) -> Result<()> {
 pub(super) fn replace(k: &Kernel, new: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC;
     let mut file = open(k, new, flags)?;
-    file.write_all(bytes).named(new)?;
-    settle(k, &file, new, path)
+    let written = file.write_all(bytes).named(new);
+    written.and_then(|()| settle(k, &file, new, path)).inspect_err(|_| {
+        let _ = remove(k, new);
+    })
 }
 
 /// Gives a file that is complete its name.
