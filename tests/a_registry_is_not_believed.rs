@@ -196,11 +196,11 @@ fn a_refusal_says_what_the_registry_says() {
 
 #[test]
 fn a_registry_that_is_not_there_is_not_waited_for() {
-    let gone = { serve(|_| reply(200, "")).address };
+    let (_deaf, gone) = deaf_port();
     let name = Name::parse(&format!("{gone}/app")).unwrap();
     let answer = top(&Registry::new(name, quick()).unwrap());
     let error = answer.unwrap_err();
-    assert!(error.to_string().contains(&gone.to_string()), "{error}");
+    assert!(error.to_string().contains(&gone), "{error}");
 }
 
 #[test]

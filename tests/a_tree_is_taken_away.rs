@@ -23,7 +23,7 @@ use learnc::sys::{Kernel, Manner};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
-use support::bundle::{ran, read};
+use support::bundle::{copy_program, ran, read};
 use support::host::in_a_mount_table_of_its_own;
 use support::*;
 
@@ -193,7 +193,8 @@ fn a_tool_is_asked_to_end_too() {
     std::fs::create_dir(&tools).unwrap();
     let ended = "trap 'echo ended >\"$UP\"; exit 9' TERM; echo up >\"$UP\"";
     let script = format!("#!/bin/sh\n{ended}; while :; do sleep 0.01; done\n");
-    std::fs::write(tools.join("debootstrap"), script).unwrap();
+    std::fs::write(bundle.dir.join("script"), script).unwrap();
+    copy_program(bundle.dir.join("script"), tools.join("debootstrap"));
     std::fs::set_permissions(tools.join("debootstrap"), PermissionsExt::from_mode(0o755)).unwrap();
     let path = format!("{}:{}", tools.display(), std::env::var("PATH").unwrap());
     let mut command = making(&bundle, "debootstrap");

@@ -40,7 +40,7 @@ fn a_word_that_is_no_signal_is_named() {
         &place.image(),
         "--",
         "sleep",
-        "9",
+        "1000",
     ]);
     run.stdout(Stdio::null()).stderr(Stdio::null());
     assert!(run.status().unwrap().success());

@@ -137,11 +137,14 @@ fn a_program_that_is_killed_is_told_by_its_status() {
     let by_hand = ByHand::of(waiting(bundle()));
     let id = by_hand.bundle.id.clone();
     let program = ["sh", "-c", WAITS, &id];
-    let quiet = || Stdio::null();
+    let said = by_hand.bundle.dir.join("said");
+    let out = std::fs::File::create(&said).unwrap();
     let mut command = by_hand.command();
-    let mut script = command.stdin(Stdio::piped()).stdout(quiet()).stderr(quiet()).spawn().unwrap();
+    let command = command.stdin(Stdio::piped()).stdout(out).stderr(Stdio::null());
+    let mut script = command.spawn().unwrap();
+    // Until then it has children that go by the same words.
     wait_until("the program is up", || {
-        running(&program).is_some() || script.try_wait().unwrap().is_some()
+        read(&said).ends_with("up\n") || script.try_wait().unwrap().is_some()
     });
     let pid = nix::unistd::Pid::from_raw(running(&program).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();

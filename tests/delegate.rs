@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::json;
-use support::bundle::{program, ran};
+use support::bundle::{copy_program, program, ran};
 use support::*;
 
 const USER: u32 = 65534;
@@ -66,14 +66,15 @@ impl Desk {
         let bundle = bundle().sh("cat /sys/fs/cgroup/pids.max");
         let bundle = bundle.set("/linux/resources/pids", json!({"limit": 7}));
         let learnc = bundle.dir.join("learnc");
-        // By another process: see `Copied` in tests/doctor.rs.
+        // By another process: see `copy_program`.
         ran(Command::new("install").args(["-m", "755"]).arg(program()).arg(&learnc)).ok();
         for dir in ["path", "run", "run/systemd", "state"] {
             std::fs::create_dir_all(bundle.dir.join(dir)).unwrap();
             chown(bundle.dir.join(dir), Some(USER), Some(USER)).unwrap();
         }
         let script = bundle.dir.join("path/systemd-run");
-        std::fs::write(&script, SYSTEMD_RUN).unwrap();
+        std::fs::write(bundle.dir.join("script"), SYSTEMD_RUN).unwrap();
+        copy_program(bundle.dir.join("script"), &script);
         std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
         bundle.write();
         Desk { bundle, learnc }

@@ -9,14 +9,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use serde_json::json;
-use support::bundle::ran;
+use support::bundle::{copy_program, ran};
 use support::*;
 
 /// The bundle with a file in its root filesystem, as its program.
 fn program(text: impl AsRef<[u8]>, mode: u32) -> Bundle {
     let bundle = bundle().args(["/it"]);
-    let path = bundle.rootfs().join("it");
-    std::fs::write(&path, text).unwrap();
+    let (made, path) = (bundle.dir.join("it"), bundle.rootfs().join("it"));
+    std::fs::write(&made, text).unwrap();
+    copy_program(&made, &path);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
     bundle
 }

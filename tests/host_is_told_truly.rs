@@ -45,12 +45,16 @@ fn a_file_that_stays_is_told() {
 }
 
 /// Without a pid namespace a process can outlive the first one. The bundle, and which are left.
-fn leaves_a_process(name: &str) -> (Bundle, Vec<i32>) {
+fn leaves_a_process(name: &str, stays: bool) -> (Bundle, Vec<i32>) {
     let bundle = chroot_only(bundle());
     // A shell opens it for what it leaves behind.
     std::fs::write(bundle.rootfs().join("dev/null"), "").unwrap();
     let bundle = bundle.sh(&format!("sleep {name} >/dev/null 2>&1 &"));
     assert_eq!(ran(&mut compared(&bundle, &[])).status, 0);
+    // It may not have got to its execve before all of it was over: then no name tells it.
+    if stays {
+        wait_until("what stays has its name", || !support::host::processes(name).is_empty());
+    }
     let left: Vec<i32> = support::host::processes(name)
         .iter()
         .filter_map(|line| line.split(' ').next()?.strip_prefix("/proc/")?.parse().ok())
@@ -69,7 +73,7 @@ fn long(more: u32) -> String {
 
 /// Where there is no cgroup either, by which learnc would end it.
 fn a_process_that_stays_is_told() {
-    let (bundle, left) = leaves_a_process(&long(1));
+    let (bundle, left) = leaves_a_process(&long(1), true);
     assert_eq!(left.len(), 1, "this machine was to show a process that stays");
     assert!(!as_before(&bundle, "processes"));
     assert!(as_before(&bundle, "mounts") && as_before(&bundle, "cgroups"));
@@ -77,7 +81,7 @@ fn a_process_that_stays_is_told() {
 
 /// By its cgroup, which root always makes where it can.
 fn a_process_that_would_stay_is_ended() {
-    let (bundle, left) = leaves_a_process(&long(2));
+    let (bundle, left) = leaves_a_process(&long(2), false);
     assert_eq!(left, [0; 0]);
     assert!(as_before(&bundle, "processes"));
 }

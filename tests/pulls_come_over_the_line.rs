@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::os::fd::AsRawFd;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -264,16 +263,6 @@ fn a_ctrl_c_ends_a_pull_that_waits() {
         .unwrap();
     assert!(!pull.wait().unwrap().success());
     assert_eq!(server.hits().len(), 1);
-}
-
-/// A port on which nobody listens, and nobody can while this is there.
-fn deaf_port() -> (std::os::fd::OwnedFd, String) {
-    use nix::sys::socket::*;
-    let none = SockFlag::SOCK_CLOEXEC;
-    let deaf = socket(AddressFamily::Inet, SockType::Stream, none, None).unwrap();
-    bind(deaf.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
-    let port = getsockname::<SockaddrIn>(deaf.as_raw_fd()).unwrap().port();
-    (deaf, format!("127.0.0.1:{port}"))
 }
 
 #[test]

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::args::Arg;
 use crate::error::{Error, Kind, Named, Result};
-use crate::sys::look;
 use crate::sys::plumbing::SharedPage;
+use crate::sys::{alive, look};
 
 /// Something to be undone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,7 +110,7 @@ impl Journal {
         file.set_len(LENGTH as u64).named(&path)?;
         let page = SharedPage::map(file.as_fd(), LENGTH)?;
         let pid = look::pid();
-        let start = look::start_time(pid).unwrap_or(0);
+        let start = alive::start_time(pid).unwrap_or(0);
         let words = [pid as u32, start as u32, (start >> 32) as u32];
         for (word, at) in words.into_iter().zip([MAKER, MAKER + 4, MAKER + 8]) {
             page.word(at).store(word, Ordering::Relaxed);
@@ -170,8 +170,7 @@ impl Journal {
         let word = |at| self.page.as_ref().map(|page| page.word(at).load(Ordering::Relaxed));
         let pid = word(MAKER)? as i32;
         let start = u64::from(word(MAKER + 4)?) | u64::from(word(MAKER + 8)?) << 32;
-        let lives = look::start_time(pid) == Some(start) && look::process_state(pid) != Some('Z');
-        (pid != 0 && lives).then_some(pid)
+        (pid != 0 && alive::lives(pid, start)).then_some(pid)
     }
 
     /// All that is listed has been undone: what is of its name from now on is another container's.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Named, Result};
-use crate::sys::{home, look};
+use crate::sys::{alive, home, look};
 
 /// What state.json holds.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -76,13 +76,13 @@ impl Container {
     /// Asked of the kernel, at this moment.
     pub fn status(&self) -> Status {
         let Some(record) = &self.record else { return Status::Creating };
-        if look::start_time(record.pid) != Some(record.start_time) {
+        if !alive::lives(record.pid, record.start_time) {
             return Status::Stopped;
         }
-        match (look::process_state(record.pid), look::has_not_execed(record.pid)) {
-            (None | Some('Z' | 'X'), _) | (_, None) => Status::Stopped,
-            (_, Some(true)) => Status::Created,
-            (_, Some(false)) => Status::Running,
+        match alive::has_not_execed(record.pid) {
+            None => Status::Stopped,
+            Some(true) => Status::Created,
+            Some(false) => Status::Running,
         }
     }
 

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use super::journal::{Journal, Undo};
 use crate::error::Result;
 use crate::facts;
-use crate::sys::{At, Kernel, Unlinkat, copy, look, mapped, write_file};
+use crate::sys::{At, Kernel, Unlinkat, alive, copy, look, mapped, write_file};
 
 /// Undoes one thing. Content when it is gone already: then the answer is false.
 pub fn undo(k: &Kernel, what: &Undo) -> Result<bool> {
@@ -63,11 +63,14 @@ fn unless_gone(answer: Result<()>, gone: Errno) -> Result<bool> {
 }
 
 fn kill_and_wait(k: &Kernel, pid: i32, start_time: u64) -> Result<bool> {
-    let alive = look::start_time(pid) == Some(start_time) && look::process_state(pid) != Some('Z');
-    if !alive {
+    if !alive::lives(pid, start_time) {
         return Ok(false);
     }
-    let end = crate::sys::plumbing::Ending::of(pid)?;
+    // It may end, and be somebody else's number, at any moment until it is held.
+    let Some(end) = crate::sys::plumbing::Ending::if_there(pid)? else { return Ok(false) };
+    if !alive::lives(pid, start_time) {
+        return Ok(false);
+    }
     let call = crate::sys::Kill { pid: crate::sys::Pid(pid), signal: 9 };
     let killed = unless_gone(k.ask(call, &[Errno::ESRCH]), Errno::ESRCH)?;
     end.wait()?;

@@ -70,7 +70,7 @@ pub fn created(k: &Kernel, what: &State, pid: Pid) -> Result<()> {
     };
     let record = crate::lifecycle::Record {
         pid: pid.0,
-        start_time: crate::sys::look::start_time(pid.0).unwrap_or(0),
+        start_time: crate::sys::alive::start_time(pid.0).unwrap_or(0),
         created: crate::lifecycle::now(),
         ..(**record).clone()
     };

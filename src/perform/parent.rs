@@ -15,7 +15,7 @@ use crate::lifecycle::journal::{Journal, Undo};
 use crate::lifecycle::undo::{remove_state, undo};
 use crate::parts::namespaces::{self, Namespace};
 use crate::plan::{Act, Plan, Step};
-use crate::sys::{Fork, Kernel, Manner, Pid, look, plumbing};
+use crate::sys::{Fork, Kernel, Manner, Pid, alive, look, plumbing};
 
 /// What may happen between two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +202,7 @@ impl Runner<'_, '_> {
             Fork::Parent(pid) => {
                 self.held.pid = pid;
                 self.held.talk = Some(Rc::new(Talk::new(ours)));
-                let start_time = look::start_time(pid.0).unwrap_or(0);
+                let start_time = alive::start_time(pid.0).unwrap_or(0);
                 self.held.journal.will(Undo::Kill { pid: pid.0, start_time })?;
                 let root = self.plan.loose_root().map(|root| Undo::KillInRoot(root.to_owned()));
                 root.map_or(Ok(()), |undo| self.held.journal.will(undo))

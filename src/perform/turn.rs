@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::inspect::portrait::Own;
 use crate::lifecycle::journal::{Journal, LastWords};
-use crate::sys::{Pid, look, plumbing};
+use crate::sys::{Pid, alive, plumbing};
 
 /// The container, as somebody to be given turns.
 pub struct Partner<'a> {
@@ -104,7 +104,7 @@ impl Partner<'_> {
 
     /// The conversation is over at `start`: was it execve?
     pub fn confirm(&self, start: usize) -> Result<(), (usize, Error)> {
-        let execed = || look::has_not_execed(self.pid.0) != Some(true);
+        let execed = || alive::has_not_execed(self.pid.0) != Some(true);
         match self.journal.heard() {
             LastWords::Announced if execed() => Ok(()),
             _ => Err(self.cause(start)),
@@ -136,7 +136,7 @@ fn out_of_turn() -> Error {
 
 /// See [`Partner::or_died`]; for what the runtime does to a container of which it awaits no word.
 pub fn or_died(error: Error, pid: Pid, cgroups: &[PathBuf]) -> Error {
-    match look::is_ending(pid.0) {
+    match alive::is_ending(pid.0) {
         true => died(pid, cgroups),
         false => error,
     }

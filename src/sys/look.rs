@@ -268,33 +268,3 @@ pub fn size(path: impl AsRef<Path>) -> Option<u64> {
 pub fn device(number: u64) -> String {
     format!("{}:{}", nix::sys::stat::major(number), nix::sys::stat::minor(number))
 }
-
-/// Flag PF_FORKNOEXEC of `/proc/PID/stat`: forked and not yet exec'd. Readable in a zombie too.
-/// None when there is no such process. See proc_pid_stat(5), field 9.
-pub fn has_not_execed(pid: i32) -> Option<bool> {
-    stat_field(pid, 9)?.parse::<u64>().ok().map(|flags| flags & 0x40 != 0)
-}
-
-/// Whether a process has ended, or is about to: PF_EXITING, 0x4, comes before its memory goes.
-pub fn is_ending(pid: i32) -> bool {
-    let flags = stat_field(pid, 9).and_then(|flags| flags.parse::<u64>().ok());
-    flags.is_some_and(|flags| flags & 0x4 != 0) || process_state(pid) == Some('Z')
-}
-
-/// Start time of a process in clock ticks since boot: with the pid, what identifies it.
-pub fn start_time(pid: i32) -> Option<u64> {
-    stat_field(pid, 22)?.parse().ok()
-}
-
-/// State letter of a process: `R`, `S`, `Z` …
-pub fn process_state(pid: i32) -> Option<char> {
-    stat_field(pid, 3)?.chars().next()
-}
-
-/// A field of `/proc/PID/stat` by the manual's number, from 3 on: the name in field 2 may contain
-/// anything, so counting starts behind its last bracket.
-fn stat_field(pid: i32, number: usize) -> Option<String> {
-    let text = read_if_there(format!("/proc/{pid}/stat"))?;
-    let rest = &text[text.rfind(')')? + 1..];
-    rest.split_ascii_whitespace().nth(number.checked_sub(3)?).map(str::to_owned)
-}

@@ -25,6 +25,7 @@ pub mod namespace;
 pub mod process;
 pub mod system;
 
+pub mod alive;
 pub mod below;
 pub mod home;
 pub mod idmap;

@@ -227,9 +227,21 @@ pub struct Ending(OwnedFd);
 
 impl Ending {
     pub fn of(pid: i32) -> Result<Ending> {
+        Ending::open(pid).map_err(io)
+    }
+
+    /// The same of a process that may be gone by now.
+    pub fn if_there(pid: i32) -> Result<Option<Ending>> {
+        match Ending::open(pid) {
+            Err(Errno::ESRCH) => Ok(None),
+            answer => answer.map(Some).map_err(io),
+        }
+    }
+
+    fn open(pid: i32) -> Result<Ending, Errno> {
         // SAFETY: takes numbers.
         let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-        let raw = Errno::result(answer).map_err(io)? as RawFd;
+        let raw = Errno::result(answer)? as RawFd;
         // SAFETY: the kernel just gave it to us. pidfds are close-on-exec.
         Ok(Ending(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) }))
     }

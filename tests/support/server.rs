@@ -279,3 +279,14 @@ pub fn part(hit: &Hit, bytes: &[u8]) -> Reply {
         None => octets(reply(200, bytes)),
     }
 }
+
+/// A port on which nobody listens, and nobody can while this is there.
+pub fn deaf_port() -> (std::os::fd::OwnedFd, String) {
+    use nix::sys::socket::*;
+    use std::os::fd::AsRawFd;
+    let none = SockFlag::SOCK_CLOEXEC;
+    let deaf = socket(AddressFamily::Inet, SockType::Stream, none, None).unwrap();
+    bind(deaf.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let port = getsockname::<SockaddrIn>(deaf.as_raw_fd()).unwrap().port();
+    (deaf, format!("127.0.0.1:{port}"))
+}

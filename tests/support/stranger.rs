@@ -49,7 +49,7 @@ pub fn pass(at_least: usize) {
     let folder = Folder::new();
     let copy = |from: PathBuf, name: &str| {
         let to = folder.0.join(name);
-        // By another process: see `Copied` in tests/doctor.rs.
+        // By another process: see `copy_program`.
         assert!(Command::new("cp").arg(from).arg(&to).status().unwrap().success());
         to
     };
